@@ -1,0 +1,11 @@
+"""The project as an installed app, so that its commands and system checks are found."""
+
+from django.apps import AppConfig
+
+
+class GatewayProjectConfig(AppConfig):
+    name = "gateway_project"
+    verbose_name = "Gateway"
+
+    def ready(self) -> None:
+        from gateway_project import checks  # noqa: F401 - registers itself, which needs loaded apps

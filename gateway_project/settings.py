@@ -1,0 +1,282 @@
+"""Django settings. Every value that depends on where the gateway runs comes from `environment.py`."""
+
+import os
+from typing import Any
+
+from csp.constants import NONE, SELF
+from kombu import Queue
+
+from gateway_project.celery_settings import beat_schedule, broker_options, task_routes
+from gateway_project.environment import BASE_DIR, read_environment
+from gateway_project.logs import logging_settings
+
+ENVIRONMENT = read_environment(os.environ)
+
+DEBUG = ENVIRONMENT.debug
+SECRET_KEY = ENVIRONMENT.secret_key
+SECRET_KEY_FALLBACKS = list(ENVIRONMENT.secret_key_fallbacks)
+ALLOWED_HOSTS = list(ENVIRONMENT.allowed_hosts)
+
+# --- The gateway's own -------------------------------------------------------------------------------------------------
+
+GATEWAY_PORT = ENVIRONMENT.port
+GATEWAY_VAR_DIR = ENVIRONMENT.var_dir
+GATEWAY_PUBLIC_URL = ENVIRONMENT.public_url  # no slash at the end; for links in e-mails
+GATEWAY_STORE_URL = ENVIRONMENT.store_url
+GATEWAY_STORE_TIMEOUT_MS = ENVIRONMENT.store_timeout_ms
+GATEWAY_SNAPSHOT_SECONDS = ENVIRONMENT.snapshot_seconds
+GATEWAY_MAX_HOLD_SECONDS = ENVIRONMENT.max_hold_seconds
+GATEWAY_KEY_PEPPER = ENVIRONMENT.key_pepper
+GATEWAY_ADMIN_SECRET = ENVIRONMENT.admin_secret  # "" switches the Tyk dialect and the root token off
+GATEWAY_DECIDE_TOKEN = ENVIRONMENT.decide_token  # "" accepts no token
+GATEWAY_DECIDE_NETS = ENVIRONMENT.decide_nets
+GATEWAY_WEBHOOK_ALLOWED_NETS = ENVIRONMENT.webhook_allowed_nets
+GATEWAY_RESPONSES = ENVIRONMENT.responses
+GATEWAY_DEMO = ENVIRONMENT.demo
+# First segments of paths that are ours; "" is the root page.
+GATEWAY_RESERVED_PREFIXES = (
+    "",
+    "admin",
+    "portal",
+    "api",
+    "tyk",
+    "hello",
+    "decide",
+    "me",
+    "healthz",
+    "readyz",
+    "metrics",
+    "static",
+    "demo",
+    "favicon.ico",
+    "robots.txt",
+)
+
+# --- Applications and request handling -----------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "gateway_project",
+    "portal_app",
+    "monitors_app",
+    "sessions_app",
+    "policies_app",
+    "organisations_app",
+    "unfold",  # before the admin, whose templates it replaces
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_filters",
+    "django_htmx",
+    "csp",
+    "axes",
+]
+if GATEWAY_DEMO:
+    INSTALLED_APPS.insert(1, "demo")
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "gateway_project.content_policy.ContentPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "gateway_project.urls"
+ASGI_APPLICATION = "gateway_project.asgi.application"
+WSGI_APPLICATION = "gateway_project.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database ------------------------------------------------------------------------------------------------------------
+
+
+def _database() -> dict[str, Any]:
+    """The configured database with the options that its engine needs here."""
+    config = dict(ENVIRONMENT.database)
+    options = dict(config.get("OPTIONS", {}))
+    if config["ENGINE"].endswith("sqlite3"):
+        # Web, worker and beat share the file: readers never wait (WAL), and writers queue from their first statement
+        # (IMMEDIATE) instead of failing when a read turns into a write.
+        options |= {
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000",
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+        }
+    else:
+        # Persistent connections do not fit ASGI, where each request may use another thread; a pool does.
+        options = {"pool": {"min_size": 0, "max_size": 16, "timeout": 5}, "connect_timeout": 3} | options
+    return config | {"OPTIONS": options}
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- People --------------------------------------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: refuses before a password is even looked at
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "/portal/login/"
+LOGIN_REDIRECT_URL = "/portal/"
+LOGOUT_REDIRECT_URL = "/portal/login/"
+
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_VERBOSE = False
+
+# --- Security ------------------------------------------------------------------------------------------------------------
+
+_https = GATEWAY_PUBLIC_URL.startswith("https://")
+SESSION_COOKIE_SECURE = _https
+CSRF_COOKIE_SECURE = _https
+CSRF_TRUSTED_ORIGINS = [GATEWAY_PUBLIC_URL]
+SESSION_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+
+# --- Time, language, static files ----------------------------------------------------------------------------------------
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = True
+LANGUAGE_CODE = "en-gb"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = GATEWAY_VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else []
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_MANIFEST_STRICT = False  # a file that collectstatic has not seen yet is a missing picture, not a 500
+
+# --- E-mail --------------------------------------------------------------------------------------------------------------
+
+EMAIL_BACKEND = ENVIRONMENT.email["EMAIL_BACKEND"]
+EMAIL_FILE_PATH = ENVIRONMENT.email.get("EMAIL_FILE_PATH")
+EMAIL_HOST = ENVIRONMENT.email.get("EMAIL_HOST", "localhost")
+EMAIL_PORT = ENVIRONMENT.email.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER = ENVIRONMENT.email.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = ENVIRONMENT.email.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = ENVIRONMENT.email.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = ENVIRONMENT.email.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = ENVIRONMENT.email_from
+SERVER_EMAIL = ENVIRONMENT.email_from
+
+# --- Celery --------------------------------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = ENVIRONMENT.broker_url
+CELERY_BROKER_TRANSPORT_OPTIONS = broker_options(CELERY_BROKER_URL)
+CELERY_BROKER_CONNECTION_TIMEOUT = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker waits for its broker for ever; supervisors see it by its log
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
+CELERY_TASK_SERIALIZER = "json"
+CELERY_EVENT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_QUEUES = [Queue(name) for name in ("relay", "deliveries", "mail", "housekeeping", "celery")]
+CELERY_TASK_ROUTES = (task_routes,)
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_BEAT_SCHEDULE = beat_schedule(GATEWAY_SNAPSHOT_SECONDS)
+CELERY_BEAT_SCHEDULE_FILENAME = str(GATEWAY_VAR_DIR / "beat" / "schedule")
+CELERY_TIMEZONE = "UTC"
+
+# --- REST API ------------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.OrderingFilter",
+    ],
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Tollgate API",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Tollgate",
+    "SITE_HEADER": "Tollgate",
+    "SITE_SUBHEADER": "API quota gateway",
+    "SITE_SYMBOL": "toll",
+    "SHOW_HISTORY": True,
+}
+
+# --- Logs ----------------------------------------------------------------------------------------------------------------
+
+LOGGING_CONFIG = "gateway_project.logs.configure"
+LOGGING = logging_settings(as_json=not DEBUG)

@@ -1,0 +1,93 @@
+"""Who: organisations, their developers and what these build. Also the versions that make a change hold at once."""
+import secrets
+import zoneinfo
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+
+IDENTIFIER = RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z", "An id is 1 to 64 letters, digits, or . _ : - and begins with a letter or digit.")
+
+
+def new_identifier() -> str:
+    """24 hexadecimal digits, the shape of Tyk's ids."""
+    return secrets.token_hex(12)
+
+
+def check_time_zone(name: str) -> None:
+    if name not in zoneinfo.available_timezones():
+        raise ValidationError("%(name)s is no IANA time zone; examples: UTC, Europe/Berlin, America/New_York.", params={"name": name})
+
+
+class Organisation(models.Model):
+    """Owner of developers, applications and keys: one B2B customer."""
+
+    id = models.CharField(primary_key=True, max_length=64, default=new_identifier, validators=[IDENTIFIER])
+    name = models.CharField(max_length=200)
+    timezone = models.CharField("time zone", max_length=64, default="UTC", validators=[check_time_zone], help_text="IANA name. Calendar quota periods begin at midnight here.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Developer(models.Model):
+    """A portal user of one organisation."""
+
+    class Role(models.TextChoices):
+        ADMIN = "admin", "Admin: is told of the organisation's thresholds"
+        MEMBER = "member", "Member"
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="developers")
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="developer")
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    attributes = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["organisation", "user"]
+        constraints = [models.CheckConstraint(condition=models.Q(role__in=["admin", "member"]), name="developer_role_known")]
+
+    def __str__(self) -> str:
+        return self.user.email or self.user.get_username()
+
+
+class Application(models.Model):
+    """What a developer builds; owns keys."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="applications")
+    developer = models.ForeignKey(Developer, on_delete=models.CASCADE, related_name="applications")
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["developer", "name"], name="application_name_unique_per_developer")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.developer_id and self.organisation_id and self.developer.organisation_id != self.organisation_id:
+            raise ValidationError({"developer": "The developer belongs to another organisation."})
+
+
+class ConfigVersion(models.Model):
+    """How often the configuration of one scope changed: `gateway`, `org:<id>` or `key:<org>:<id>`.
+
+    `number` moves in the transaction of the change; `published` follows once the counter store knows it. A row whose
+    `published` lags is a change still to be told, so that a crash in between loses none (rule 1.5).
+    """
+
+    scope = models.CharField(primary_key=True, max_length=200)
+    number = models.BigIntegerField(default=1)
+    published = models.BigIntegerField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["scope"], condition=models.Q(number__gt=models.F("published")), name="config_version_to_publish")]
+
+    def __str__(self) -> str:
+        return f"{self.scope} at {self.number}"

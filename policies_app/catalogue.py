@@ -1,0 +1,43 @@
+"""Changes of APIs and policies. Each is one transaction and holds from the next request on (rule 1.5)."""
+from collections.abc import Iterable
+
+from django.db import transaction
+
+from organisations_app import versions
+from policies_app.models import Api, Policy, PolicyAccess
+
+
+@transaction.atomic
+def save_api(api: Api) -> None:
+    """Creates or changes an API definition. Raises ValidationError naming the field."""
+    api.full_clean()
+    api.save()
+    versions.bump(versions.GATEWAY)
+
+
+@transaction.atomic
+def delete_api(api: Api) -> None:
+    """Deletes the definition; access rights to its id stay, so that it can be made again."""
+    api.delete()
+    versions.bump(versions.GATEWAY)
+
+
+@transaction.atomic
+def save_policy(policy: Policy, access: Iterable[PolicyAccess] | None = None) -> None:
+    """Creates or changes a policy; `access`, if given, replaces its access rights. Raises ValidationError naming the field."""
+    policy.full_clean()
+    policy.save()
+    if access is not None:
+        policy.access.all().delete()
+        for right in access:
+            right.policy = policy
+            right.clean()
+        PolicyAccess.objects.bulk_create(access)
+    versions.bump(versions.GATEWAY)
+
+
+@transaction.atomic
+def delete_policy(policy: Policy) -> None:
+    """Deletes a policy. Keys keep its id in their list: it is skipped, and the last one takes access away (rule 3.6)."""
+    policy.delete()
+    versions.bump(versions.GATEWAY)

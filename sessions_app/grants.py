@@ -1,0 +1,205 @@
+"""Grants: what a credential may do on an API, compiled from the database and kept in a bounded cache of this process.
+
+A cached grant is never trusted to be new: the counter function compares its versions with each request (rule 1.5).
+"""
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+
+from django.utils import timezone
+
+from policies_app.limits import Limits, Source, Terms, effective_terms, threshold_label, usage_needed, whole_rate
+from policies_app.models import Api
+from policies_app.patterns import FIELD, Pattern, parse
+from policies_app.periods import period_starts_ms
+from sessions_app import sealing, tokens
+from sessions_app.engine import names
+from sessions_app.engine.types import Grant, Limit, LimitName, QuotaLimit, RateLimit, Refusal, Threshold, Throttle
+from sessions_app.models import Credential
+from sessions_app.recency import RecentlyUsed
+from sessions_app.terms import Holder, read_holders
+from sessions_app.watch import Watch, watcher
+
+CACHE_SIZE = 50_000
+_cache: RecentlyUsed[tuple[str, str], tuple[Grant, int]] = RecentlyUsed(CACHE_SIZE)
+
+
+def cached(token: str, api_id: str) -> Grant | None:
+    """The grant that this process compiled before, unless its credential has ended since. No I/O."""
+    found = _cache.get((tokens.digest(token), api_id))
+    if found is None or (found[1] and found[1] <= _ms(timezone.now())):
+        return None
+    return found[0]
+
+
+def compile_grant(token: str, api_id: str) -> Grant | Refusal:
+    """Reads the database and caches the grant. A token that opens no living key is refused as unknown (rule 1.4)."""
+    if not tokens.may_exist(token):
+        return Refusal.UNKNOWN_KEY
+    digest = tokens.digest(token)
+    credential = Credential.objects.filter(digest=digest).values("key_id", "key__organisation_id").first()
+    holder = _holder(credential["key__organisation_id"], credential["key_id"], api_id) if credential else None
+    ending = Credential.objects.filter(digest=digest).first() if holder else None  # again: after the versions were read
+    api = Api.objects.filter(pk=api_id).first()
+    if holder is None or ending is None or holder.key.revoked_at or (ending.expires_at and ending.expires_at <= timezone.now()):
+        _cache.discard((digest, api_id))
+        return Refusal.UNKNOWN_KEY
+    grant = grant_of(holder, api or Api(pk=api_id), token)
+    _cache.put((digest, api_id), (grant, _ms(ending.expires_at)))
+    return grant
+
+
+def _holder(organisation_id: str, key_id: str, api_id: str) -> Holder | None:
+    return read_holders([(organisation_id, key_id)], api_id).get(key_id)
+
+
+def forget() -> None:
+    """Empties the cache: for tests, whose databases come and go."""
+    _cache.clear()
+
+
+# --- compiling --------------------------------------------------------------------------------------------------------
+
+
+def grant_of(holder: Holder, api: Api, token: str = "") -> Grant:
+    """The grant of a key on an API. Without the raw `token` it can be used to look, but its events name no key."""
+    key = holder.key
+    terms = effective_terms(holder.terms, holder.policies, api.pk)
+    limits = limits_on(holder, api, terms)
+    return Grant(
+        organisation_id=key.organisation_id,
+        bucket=names.bucket_of(key.organisation_id),
+        key_id=key.pk,
+        api_id=api.pk,
+        versions=holder.versions,
+        limits=limits,
+        event_context=event_context(holder, api, token, any(isinstance(limit, QuotaLimit) and limit.thresholds for limit in limits)),
+        expires_at_ms=_ms(key.expires_at),
+        refusal=_refusal(holder, terms),
+        throttle=_throttle(terms),
+        fail_open=api.on_store_failure == Api.OnStoreFailure.OPEN,
+    )
+
+
+def _refusal(holder: Holder, terms: Terms | None) -> Refusal | None:
+    """In the order of rule 1.4."""
+    if holder.is_blocked:
+        return Refusal.INACTIVE_KEY
+    if holder.session is not None and holder.session.is_inactive:
+        return Refusal.INACTIVE_ORGANISATION
+    return Refusal.API_FORBIDDEN if terms is None else None
+
+
+def _throttle(terms: Terms | None) -> Throttle | None:
+    if terms is None or terms.throttle_interval <= 0 or terms.throttle_retry_limit <= 0:
+        return None
+    return Throttle(max(1, round(terms.throttle_interval * 1000)), terms.throttle_retry_limit)
+
+
+def limits_on(holder: Holder, api: Api, terms: Terms | None) -> tuple[Limit, ...]:
+    """The limits of one request, in the order in which they are reported (rule 2.8). Rule 2.11 leaves out what the API skips."""
+    zone = holder.key.organisation.timezone
+    limits = [*_organisation_limits(holder, zone), *(_key_limits(holder, terms, zone) if terms else ())]
+    return tuple(
+        limit for limit in limits if not (api.disable_quota if isinstance(limit, QuotaLimit) else api.disable_rate_limit)
+    )
+
+
+def _organisation_limits(holder: Holder, zone: str) -> Iterable[Limit]:
+    if holder.session is None:
+        return []
+    source = Source(holder.session.limits(), "", "org")
+    counter = names.organisation_counter(holder.key.organisation_id)
+    watch = watcher()(holder.key.organisation_id, "org")
+    own = tuple(holder.session.trigger_limits)
+    return [
+        *_rate_limit(LimitName.ORG_RATE, counter, source),
+        *_quota_limit(LimitName.ORG_QUOTA, counter, source, zone, watch, own),
+    ]
+
+
+def _key_limits(holder: Holder, terms: Terms, zone: str) -> Iterable[Limit]:
+    watch = watcher()(holder.key.organisation_id, "key")
+    return [
+        *_rate_limit(LimitName.KEY_RATE, key_counter(holder, terms.rate), terms.rate),
+        *_quota_limit(LimitName.KEY_QUOTA, key_counter(holder, terms.quota), terms.quota, zone, watch, terms.trigger_limits),
+    ]
+
+
+def key_counter(holder: Holder, source: Source) -> str:
+    """Where the units of this source's limits are counted: the credential's counter, or the custom subject's (section 5)."""
+    organisation_id, subject = holder.key.organisation_id, custom_subject(holder)
+    if subject is None:
+        return names.key_counter(organisation_id, holder.key.pk, source.scope)
+    return names.subject_counter(organisation_id, subject, source.scope if source.scope.startswith("api:") else "")
+
+
+def custom_subject(holder: Holder) -> str | None:
+    """The computed custom rate limit key, or None when the key counts for itself (rule 5.4)."""
+    meta_data = holder.meta_data
+    pattern = _parsed(str(meta_data.get(FIELD) or ""))
+    return pattern.subject(meta_data) if pattern else None
+
+
+@lru_cache(maxsize=10_000)
+def _parsed(text: str) -> Pattern | None:
+    return parse(text)
+
+
+def _rate_limit(name: LimitName, counter: str, source: Source) -> Iterable[RateLimit]:
+    if not source.limits.has_rate:
+        return []
+    requests, window_ms = whole_rate(source.limits.rate, source.limits.per)
+    return [RateLimit(name, counter, requests, window_ms, source.owner)]
+
+
+def _quota_limit(name: LimitName, counter: str, source: Source, zone: str, watch: Watch, own: tuple[float, ...]) -> Iterable[QuotaLimit]:
+    limits = source.limits
+    if not limits.has_quota:
+        return []
+    rolling = limits.quota_period == "rolling"
+    return [
+        QuotaLimit(
+            name=name,
+            counter=counter,
+            max=limits.quota_max,
+            period_ms=max(0, limits.quota_renewal_rate) * 1000 if rolling else 0,
+            source=source.owner,
+            boundaries_ms=() if rolling else _boundaries(limits, zone),
+            thresholds=thresholds(limits.quota_max, own, watch),
+        )
+    ]
+
+
+def _boundaries(limits: Limits, zone: str) -> tuple[int, ...]:
+    return period_starts_ms(limits.quota_period, limits.quota_anchor_day, zone, _ms(timezone.now()))
+
+
+def thresholds(quota_max: int, own: tuple[float, ...], watch: Watch) -> tuple[Threshold, ...]:
+    """The subject's own thresholds and the monitors' global ones, ascending; none if nobody listens (rule 7.2)."""
+    if not watch.enabled:
+        return ()
+    percents = {threshold_label(percent): percent for percent in (*own, *watch.global_limits) if percent > 0}
+    asked = {threshold_label(percent) for percent in own}
+    ascending = sorted(percents.items(), key=lambda item: item[1])
+    return tuple(Threshold(label, usage_needed(quota_max, percent), label in asked) for label, percent in ascending)
+
+
+def event_context(holder: Holder, api: Api, token: str, watched: bool) -> bytes:
+    """What an event says beside its numbers; the raw key travels encrypted (rule 7.6). Computed once per grant."""
+    key = holder.key
+    context = {
+        "org": key.organisation_id,
+        "key": key.pk,
+        "api": api.pk,
+        "alias": key.alias,
+        "hint": tokens.hint(token) if token else "",
+        "digest": tokens.digest(token) if token else "",
+        "sealed": sealing.seal(token) if watched else "",
+    }
+    return json.dumps(context, separators=(",", ":")).encode()
+
+
+def _ms(moment: datetime | None) -> int:
+    return round(moment.timestamp() * 1000) if moment else 0

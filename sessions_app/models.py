@@ -1,0 +1,140 @@
+"""What a key may still do: keys and their credentials, organisation sessions, and usage as the database remembers it."""
+import secrets
+import string
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from organisations_app.models import Application, Organisation
+from policies_app.models import AccessRightFields, Api, LimitFields, MetaDataFields, Policy, ThresholdFields
+
+ALPHANUMERIC = string.digits + string.ascii_letters
+
+
+def new_key_id() -> str:
+    """The public id of a key: says nothing about its secret."""
+    return "key_" + "".join(secrets.choice(ALPHANUMERIC) for _ in range(16))
+
+
+class Key(LimitFields, ThresholdFields, MetaDataFields):
+    """A key's session object. Its secrets are `credentials`; its own limits count unless policies supply them (rule 3.2)."""
+
+    id = models.CharField("key id", primary_key=True, max_length=32, default=new_key_id, editable=False)
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="keys")
+    application = models.ForeignKey(Application, on_delete=models.SET_NULL, null=True, blank=True, related_name="keys")
+    alias = models.CharField(max_length=200, blank=True)
+    policies = models.ManyToManyField(Policy, through="KeyPolicy", related_name="keys", blank=True)
+    is_inactive = models.BooleanField("inactive", default=False)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta(LimitFields.Meta):
+        abstract = False
+        ordering = ["-created_at", "id"]
+        indexes = [models.Index(fields=["-created_at", "id"], name="key_newest_first")]
+
+    def __str__(self) -> str:
+        return self.alias or self.id
+
+    def clean(self) -> None:
+        super().clean()
+        if self.application is not None and self.application.organisation_id != self.organisation_id:
+            raise ValidationError({"application": "The application belongs to another organisation."})
+
+
+class Credential(models.Model):
+    """One secret of a key. Only its keyed digest and a display hint are stored (rule 1.3)."""
+
+    key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="credentials")
+    digest = models.CharField(max_length=64, unique=True)
+    hint = models.CharField(max_length=24)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="When a rotated credential stops working.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.hint
+
+
+class KeyPolicy(models.Model):
+    """A policy applied to a key, in order. A policy that is gone leaves its id behind: it is skipped, never forgotten (rule 3.6)."""
+
+    key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="key_policies")
+    policy = models.ForeignKey(Policy, on_delete=models.DO_NOTHING, db_constraint=False, related_name="key_policies")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        verbose_name = "applied policy"
+        verbose_name_plural = "applied policies"
+        ordering = ["position", "id"]
+        constraints = [models.UniqueConstraint(fields=["key", "policy"], name="policy_once_per_key")]
+
+    def __str__(self) -> str:
+        return f"{self.policy_id} on {self.key_id}"
+
+
+class KeyAccess(AccessRightFields):
+    key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="access")
+
+    class Meta(AccessRightFields.Meta):
+        abstract = False
+        verbose_name = "access right"
+        ordering = ["id"]
+        constraints = [*LimitFields.Meta.constraints, models.UniqueConstraint(fields=["key", "api"], name="key_access_once_per_api")]
+
+    def __str__(self) -> str:
+        return f"{self.key_id} on {self.api_id}"
+
+
+class OrgSession(LimitFields, ThresholdFields, MetaDataFields):
+    """The session object of an organisation: limits all its keys together (section 6)."""
+
+    organisation = models.OneToOneField(Organisation, on_delete=models.CASCADE, related_name="session")
+    is_inactive = models.BooleanField("inactive", default=False, help_text="Blocks every key of the organisation.")
+
+    class Meta(LimitFields.Meta):
+        abstract = False
+        verbose_name = "organisation session"
+
+    def __str__(self) -> str:
+        return f"Session of {self.organisation_id}"
+
+
+class UsageSnapshot(models.Model):
+    """A quota counter as it was copied from the store; restores it if the store loses its data (rule 9.2)."""
+
+    counter = models.CharField(primary_key=True, max_length=250)
+    used = models.BigIntegerField()
+    period_start_ms = models.BigIntegerField(help_text="As in the store: negative when no period runs.")
+    fired = models.TextField(blank=True)
+    taken_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["taken_at"], name="usage_snapshot_taken")]
+
+    def __str__(self) -> str:
+        return f"{self.counter}: {self.used}"
+
+
+class UsageHour(models.Model):
+    """Requests of one key on one API in one hour. `epoch` names the life of the store that counted; readers sum over it."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    key = models.ForeignKey(Key, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    api = models.ForeignKey(Api, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    hour = models.DateTimeField()
+    epoch = models.CharField(max_length=40, blank=True)
+    passed = models.BigIntegerField(default=0)
+    denied = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-hour"]
+        constraints = [models.UniqueConstraint(fields=["key", "api", "hour", "epoch"], name="usage_hour_once")]
+        indexes = [models.Index(fields=["organisation", "hour"], name="usage_hour_by_organisation"), models.Index(fields=["hour"], name="usage_hour_by_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.key_id} on {self.api_id} at {self.hour:%Y-%m-%d %H}h"

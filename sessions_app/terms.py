@@ -1,0 +1,125 @@
+"""What the database says of a key, read for compiling: the key, its policies, access rights and organisation as pure terms."""
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+
+from organisations_app import versions
+from policies_app.limits import KeyTerms, Limits, PolicyTerms, merged_meta_data
+from policies_app.models import Policy, PolicyAccess
+from sessions_app.engine.types import Versions
+from sessions_app.models import Key, KeyAccess, KeyPolicy, OrgSession
+
+Rights = defaultdict[str, dict[str, Limits | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A key with everything that its grants are made of. `policies` are the known ones, in order."""
+
+    key: Key
+    terms: KeyTerms
+    policies: tuple[PolicyTerms, ...]
+    session: OrgSession | None
+    versions: Versions
+
+    @property
+    def is_blocked(self) -> bool:
+        """The key or one of its policies is inactive (rule 3.6)."""
+        return self.key.is_inactive or any(policy.is_inactive for policy in self.policies)
+
+    @property
+    def meta_data(self) -> dict[str, object]:
+        """Of the computed session (rule 3.7)."""
+        return merged_meta_data(self.terms, self.policies)
+
+    def api_ids(self) -> tuple[str, ...]:
+        """APIs that a policy or the key itself names."""
+        named = [*self.terms.rights, *(api_id for policy in self.policies for api_id in policy.rights)]
+        return tuple(dict.fromkeys(named))
+
+
+def read_holders(identities: Iterable[tuple[str, str]], api_id: str | None = None) -> dict[str, Holder]:
+    """Holders by key id, of `(organisation id, key id)` pairs, in six queries whatever their number.
+
+    With `api_id` only the access rights to that API are read. Versions are read first: a change that comes in between makes the
+    holder look older than it is, never newer.
+    """
+    pairs = list(identities)
+    numbers = _version_numbers(pairs)
+    keys = Key.objects.select_related("organisation__session").in_bulk([key_id for _, key_id in pairs])
+    applied = _applied(list(keys))
+    policies = _policy_terms({policy for ids in applied.values() for policy in ids}, api_id)
+    rights = _rights(KeyAccess.objects.filter(key__in=list(keys)), "key_id", api_id)
+    return {
+        key.pk: Holder(
+            key=key,
+            terms=_key_terms(key, rights[key.pk], applied[key.pk]),
+            policies=tuple(policies[policy] for policy in applied[key.pk] if policy in policies),
+            session=getattr(key.organisation, "session", None),
+            versions=_versions(numbers, key),
+        )
+        for key in keys.values()
+    }
+
+
+def _version_numbers(pairs: list[tuple[str, str]]) -> dict[str, int]:
+    scopes = {versions.GATEWAY}
+    for organisation_id, key_id in pairs:
+        scopes |= {versions.organisation_scope(organisation_id), versions.key_scope(organisation_id, key_id)}
+    return versions.numbers(scopes)
+
+
+def _versions(numbers: dict[str, int], key: Key) -> Versions:
+    return Versions(
+        gateway=numbers[versions.GATEWAY],
+        organisation=numbers.get(versions.organisation_scope(key.organisation_id), 0),
+        key=numbers.get(versions.key_scope(key.organisation_id, key.pk), 0),
+    )
+
+
+def _applied(key_ids: list[str]) -> defaultdict[str, list[str]]:
+    applied: defaultdict[str, list[str]] = defaultdict(list)
+    for key_id, policy_id in KeyPolicy.objects.filter(key__in=key_ids).order_by("position", "id").values_list("key_id", "policy_id"):
+        applied[key_id].append(policy_id)
+    return applied
+
+
+def _policy_terms(policy_ids: set[str], api_id: str | None) -> dict[str, PolicyTerms]:
+    if not policy_ids:
+        return {}
+    rights = _rights(PolicyAccess.objects.filter(policy__in=policy_ids), "policy_id", api_id)
+    return {policy.pk: _terms_of_policy(policy, rights[policy.pk]) for policy in Policy.objects.filter(pk__in=policy_ids)}
+
+
+def _rights(access: QuerySet[KeyAccess] | QuerySet[PolicyAccess], owner: str, api_id: str | None) -> Rights:
+    rights: Rights = defaultdict(dict)
+    for right in access.filter(api=api_id) if api_id is not None else access:
+        rights[getattr(right, owner)][right.api_id] = right.own_limits()
+    return rights
+
+
+def _terms_of_policy(policy: Policy, rights: dict[str, Limits | None]) -> PolicyTerms:
+    return PolicyTerms(
+        id=policy.pk,
+        limits=policy.limits(),
+        rights=rights,
+        partitions=policy.partitions,
+        is_inactive=policy.is_inactive,
+        trigger_limits=tuple(policy.trigger_limits),
+        meta_data=policy.meta_data,
+        tags=tuple(policy.tags),
+    )
+
+
+def _key_terms(key: Key, rights: dict[str, Limits | None], applied: list[str]) -> KeyTerms:
+    return KeyTerms(
+        id=key.pk,
+        limits=key.limits(),
+        rights=rights,
+        policies=tuple(applied),
+        trigger_limits=tuple(key.trigger_limits),
+        meta_data=key.meta_data,
+        tags=tuple(key.tags),
+    )

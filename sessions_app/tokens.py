@@ -1,0 +1,59 @@
+"""Raw keys: how they look, how they are recognised, and the digest that stands for them everywhere else (rules 1.2, 1.3)."""
+import hashlib
+import hmac
+import re
+import secrets
+import zlib
+
+from django.conf import settings
+
+from sessions_app.models import ALPHANUMERIC
+
+PREFIX = "tg_"
+SECRET_LENGTH = 32
+CHECKSUM_LENGTH = 6
+MAX_BYTES = 256
+MIN_LENGTH = 3
+OURS = re.compile(rf"\A{PREFIX}([0-9A-Za-z]{{{SECRET_LENGTH}}})_([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})\Z")
+
+
+def new_token() -> str:
+    """`tg_<32 base62>_<6 base62 CRC32>`: 190 bits of randomness, recognisable by secret scanners."""
+    secret = "".join(secrets.choice(ALPHANUMERIC) for _ in range(SECRET_LENGTH))
+    return f"{PREFIX}{secret}_{_checksum(secret)}"
+
+
+def may_exist(token: str) -> bool:
+    """False for what needs no look-up: too long, or in our format with a wrong checksum."""
+    if not MIN_LENGTH <= len(token) or len(token.encode()) > MAX_BYTES:
+        return False
+    ours = OURS.match(token)
+    return ours is None or ours[2] == _checksum(ours[1])
+
+
+def token_error(token: str) -> str:
+    """Why a custom key cannot be taken, or an empty text (rule 1.2)."""
+    if not MIN_LENGTH <= len(token) or len(token.encode()) > MAX_BYTES:
+        return f"A key has {MIN_LENGTH} to {MAX_BYTES} characters."
+    if not token.isprintable() or token != token.strip():
+        return "A key has printable characters only, and no space at its ends."
+    return "" if may_exist(token) else "The key has this gateway's format, but its checksum is wrong."
+
+
+def digest(token: str) -> str:
+    """HMAC-SHA256 with the pepper, in hexadecimal: what is stored and looked up instead of the key."""
+    return hmac.new(settings.GATEWAY_KEY_PEPPER.encode(), token.encode(), hashlib.sha256).hexdigest()
+
+
+def hint(token: str) -> str:
+    """Prefix and last four, for people: `tg_…AbC4`. Short custom keys show less, never more than a third."""
+    prefix = PREFIX if token.startswith(PREFIX) else ""
+    return f"{prefix}…{token[-min(4, len(token) // 3):]}"
+
+
+def _checksum(secret: str) -> str:
+    number, text = zlib.crc32(secret.encode()), ""
+    for _ in range(CHECKSUM_LENGTH):
+        number, digit = divmod(number, len(ALPHANUMERIC))
+        text = ALPHANUMERIC[digit] + text
+    return text
