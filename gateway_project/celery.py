@@ -1,4 +1,4 @@
-"""The Celery application. Workers run Django's system checks when they start; beat, which does not, looks at the environment."""
+"""The Celery application. Workers run Django's system checks when they start; beat does not, so it is told here."""
 
 import os
 from typing import Any

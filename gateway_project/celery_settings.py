@@ -3,8 +3,8 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-# A task killed with its worker is handed out again after this long. No task runs longer than a delivery attempt (10 s), and
-# the database's own claims say who may work, so an early second hand-out is harmless.
+# A task killed with its worker is handed out again after this long. No task runs longer than a delivery attempt
+# (10 s), and the database's own claims say who may work, so an early second hand-out is harmless.
 REDELIVER_AFTER_SECONDS = 120
 
 
@@ -39,7 +39,7 @@ def beat_schedule(snapshot_seconds: int) -> dict[str, dict[str, Any]]:
 
 
 def broker_options(broker_url: str) -> dict[str, Any]:
-    """Transport options: a request that publishes a task gives up within about a second when the broker is gone (rule 9.4)."""
+    """Transport options: who publishes a task gives up within about a second when the broker is gone (rule 9.4)."""
     scheme = urlsplit(broker_url).scheme
     give_up = {"max_retries": 1, "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1}
     if scheme.startswith("amqp"):

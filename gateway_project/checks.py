@@ -5,10 +5,12 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, register
+
+TAG = "gateway"
 
 
-@register(Tags.compatibility)
+@register(TAG)
 def check_environment(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
     """`gateway.E001` for each problem found in the environment."""
     return [Error(str(problem), id="gateway.E001") for problem in settings.ENVIRONMENT.problems]

@@ -1,4 +1,4 @@
-"""The content security policy, loosened for the admin alone: its theme runs on Alpine.js, which evaluates expressions."""
+"""The content security policy, loosened for the admin alone: its theme runs on Alpine.js, which evaluates text."""
 
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CSPMiddleware, PolicyParts

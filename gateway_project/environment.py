@@ -1,6 +1,6 @@
 """Every environment variable of the gateway, read and checked once, with defaults that work on a fresh clone.
 
-What is wrong is collected, not raised: `manage.py` shows it as a system check, servers refuse to start (`stop_if_invalid`).
+What is wrong is collected, not raised: `manage.py` shows it as a system check, servers call `stop_if_invalid`.
 """
 
 import os
@@ -15,17 +15,18 @@ from django.core.exceptions import ImproperlyConfigured
 
 from gateway_project import readers
 from gateway_project.readers import Network, Problem, Reader
+from sessions_app.engine.address import parse_address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STORE_SCHEMES = ("redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
-BROKER_SCHEMES = ("amqp", "amqps", "redis", "rediss", "sentinel", "memory")
+BROKER_SCHEMES = ("amqp", "amqps", "redis", "rediss", "memory")
 
-# Nobody can listen on port 0: a command that runs while no store does gets "connection refused" and never a stranger's Redis.
+# Nobody can listen on port 0: a command that runs while no store does is refused and never meets a stranger's Redis.
 NO_STORE_URL = "redis://127.0.0.1:0/0"
 
-# A call normally takes under 1 ms, but fork, AOF rewrite or a busy machine stall a healthy store for 50 to 200 ms. A call that
-# is given up may have counted and lets its request pass uncounted (`open`), so the limit lies above those stalls; the circuit
-# breaker, not this number, keeps answers fast while the store stays down.
+# A call normally takes under 1 ms, but fork, AOF rewrite or a busy machine stall a healthy store for 50 to 200 ms.
+# Giving a call up lets its request pass unjudged (`open`), so the limit lies above those stalls. The circuit breaker,
+# not this number, keeps answers fast while the store stays down.
 DEFAULT_STORE_TIMEOUT_MS = 250
 
 
@@ -109,11 +110,12 @@ def _places(reader: Reader, var_dir: Path) -> dict[str, Any]:
 
 def _behaviour(reader: Reader, debug: bool) -> dict[str, Any]:
     number = readers.whole_number
+    no_nets: tuple[Network, ...] = ()
     nets = "addresses or networks separated by commas, such as 10.0.0.0/8,::1/128"
     return {
         "web_workers": reader.read("GATEWAY_WEB_WORKERS", 1, number(1, 64), "a number from 1 to 64"),
-        "decide_nets": reader.read("GATEWAY_DECIDE_NETS", (), readers.networks, nets),
-        "webhook_allowed_nets": reader.read("GATEWAY_WEBHOOK_ALLOWED_NETS", (), readers.networks, nets),
+        "decide_nets": reader.read("GATEWAY_DECIDE_NETS", no_nets, readers.networks, nets),
+        "webhook_allowed_nets": reader.read("GATEWAY_WEBHOOK_ALLOWED_NETS", no_nets, readers.networks, nets),
         "demo": reader.read("GATEWAY_DEMO", debug, readers.boolean, "1 or 0"),
         "responses": reader.read(
             "GATEWAY_RESPONSES", "standard", readers.one_of("standard", "tyk"), '"standard" or "tyk"'
@@ -127,7 +129,7 @@ def _behaviour(reader: Reader, debug: bool) -> dict[str, Any]:
 
 
 def _secrets(reader: Reader, var_dir: Path, debug: bool) -> dict[str, Any]:
-    """SECRET_KEY and the pepper are needed; an admin secret or decide token that production does not set switches that door off."""
+    """SECRET_KEY and the pepper are needed; production switches a door off by not setting its secret or token."""
 
     def secret(name: str, file_name: str, needed: bool) -> str:
         value = reader.read(name, "", str, "")
@@ -138,9 +140,12 @@ def _secrets(reader: Reader, var_dir: Path, debug: bool) -> dict[str, Any]:
             return secrets.token_urlsafe(48)
         return value
 
+    no_keys: tuple[str, ...] = ()
     return {
         "secret_key": secret("SECRET_KEY", "secret_key", needed=True),
-        "secret_key_fallbacks": reader.read("SECRET_KEY_FALLBACKS", (), readers.words, "texts separated by commas"),
+        "secret_key_fallbacks": reader.read(
+            "SECRET_KEY_FALLBACKS", no_keys, readers.words, "texts separated by commas"
+        ),
         "key_pepper": secret("GATEWAY_KEY_PEPPER", "key_pepper", needed=True),
         "admin_secret": secret("GATEWAY_ADMIN_SECRET", "admin_secret", needed=False),
         "decide_token": secret("GATEWAY_DECIDE_TOKEN", "decide_token", needed=False),
@@ -148,7 +153,7 @@ def _secrets(reader: Reader, var_dir: Path, debug: bool) -> dict[str, Any]:
 
 
 def _generated_secret(path: Path) -> str:
-    """The secret kept in this file, made on first use. Processes that start together agree: linking succeeds only once."""
+    """The secret kept in this file, made on first use. Processes that start together agree: a link is made once."""
     if not path.exists():
         draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -180,15 +185,22 @@ def _store_url(reader: Reader, var_dir: Path) -> str:
     """`REDIS_URL`, else the embedded store that `manage.py up` last started with this folder."""
     address = var_dir / "store" / "url"
     default = address.read_text().strip() if address.exists() else NO_STORE_URL
-    allowed = "a redis://, rediss://, redis+sentinel:// or redis+cluster:// URL with a host"
-    return reader.read("REDIS_URL", default, readers.url(*STORE_SCHEMES), allowed)
+    allowed = "a redis://, rediss://, redis+sentinel://host/master or redis+cluster:// URL with a host"
+    return reader.read("REDIS_URL", default, _store_address, allowed)
+
+
+def _store_address(raw: str) -> str:
+    parse_address(readers.url(*STORE_SCHEMES)(raw))
+    return raw
 
 
 def _broker_url(reader: Reader, store_url: str) -> str:
-    broker = reader.read("CELERY_BROKER_URL", "", readers.url(*BROKER_SCHEMES), "an amqp://, amqps://, redis:// or rediss:// URL")
+    broker = reader.read(
+        "CELERY_BROKER_URL", "", readers.url(*BROKER_SCHEMES), "an amqp://, amqps://, redis:// or rediss:// URL"
+    )
     if broker:
         return broker
     if "+" in urlsplit(store_url).scheme:
-        reader.report("CELERY_BROKER_URL", "must be set when REDIS_URL names a cluster or sentinels: neither can be the broker")
+        reader.report("CELERY_BROKER_URL", "must be set when REDIS_URL names a cluster or sentinels")
         return NO_STORE_URL
     return store_url

@@ -15,6 +15,7 @@ from environ import Env
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 TRUE_WORDS = ("1", "true", "yes", "on")
 FALSE_WORDS = ("0", "false", "no", "off")
+DATABASE_SCHEMES = ("postgres", "postgresql", "sqlite")
 T = TypeVar("T")
 
 
@@ -97,7 +98,7 @@ def networks(raw: str) -> tuple[Network, ...]:
 
 
 def url(*schemes: str) -> Callable[[str], str]:
-    """A parser of URLs with one of these schemes and a host. A list of hosts (`a:1,b:2`) passes as sentinels need it."""
+    """A parser of URLs with one of these schemes and a host. A list of hosts (`a:1,b:2`) passes, for sentinels."""
 
     def parse(raw: str) -> str:
         parts = urlsplit(raw)
@@ -112,8 +113,10 @@ def url(*schemes: str) -> Callable[[str], str]:
 
 def database(raw: str) -> dict[str, Any]:
     """Django's settings of a database from a `postgres://` or `sqlite:///` URL."""
+    if urlsplit(raw).scheme not in DATABASE_SCHEMES:  # django-environ would warn, password included
+        raise ValueError(raw)
     config: dict[str, Any] = dict(Env.db_url_config(raw))
-    if config["ENGINE"] not in ("django.db.backends.postgresql", "django.db.backends.sqlite3") or not config["NAME"]:
+    if not config["NAME"]:
         raise ValueError(raw)
     return config
 

@@ -1,14 +1,19 @@
 """Django settings. Every value that depends on where the gateway runs comes from `environment.py`."""
 
 import os
+import tomllib
 from typing import Any
 
+import django_stubs_ext
 from csp.constants import NONE, SELF
 from kombu import Queue
 
 from gateway_project.celery_settings import beat_schedule, broker_options, task_routes
 from gateway_project.environment import BASE_DIR, read_environment
 from gateway_project.logs import logging_settings
+
+# Django's classes do not take the type parameters (`ModelForm[Key]`) that checking them strictly needs.
+django_stubs_ext.monkeypatch()
 
 ENVIRONMENT = read_environment(os.environ)
 
@@ -17,8 +22,9 @@ SECRET_KEY = ENVIRONMENT.secret_key
 SECRET_KEY_FALLBACKS = list(ENVIRONMENT.secret_key_fallbacks)
 ALLOWED_HOSTS = list(ENVIRONMENT.allowed_hosts)
 
-# --- The gateway's own -------------------------------------------------------------------------------------------------
+# --- The gateway's own ------------------------------------------------------------------------------------------------
 
+GATEWAY_VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 GATEWAY_PORT = ENVIRONMENT.port
 GATEWAY_VAR_DIR = ENVIRONMENT.var_dir
 GATEWAY_PUBLIC_URL = ENVIRONMENT.public_url  # no slash at the end; for links in e-mails
@@ -33,6 +39,7 @@ GATEWAY_DECIDE_NETS = ENVIRONMENT.decide_nets
 GATEWAY_WEBHOOK_ALLOWED_NETS = ENVIRONMENT.webhook_allowed_nets
 GATEWAY_RESPONSES = ENVIRONMENT.responses
 GATEWAY_DEMO = ENVIRONMENT.demo
+GATEWAY_WATCH = "monitors_app.watching.watch_of"  # which thresholds a grant carries
 # First segments of paths that are ours; "" is the root page.
 GATEWAY_RESERVED_PREFIXES = (
     "",
@@ -52,7 +59,7 @@ GATEWAY_RESERVED_PREFIXES = (
     "robots.txt",
 )
 
-# --- Applications and request handling -----------------------------------------------------------------------------------
+# --- Applications and request handling --------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "gateway_project",
@@ -116,7 +123,7 @@ TEMPLATES = [
     },
 ]
 
-# --- Database ------------------------------------------------------------------------------------------------------------
+# --- Database ---------------------------------------------------------------------------------------------------------
 
 
 def _database() -> dict[str, Any]:
@@ -140,7 +147,7 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- People --------------------------------------------------------------------------------------------------------------
+# --- People -----------------------------------------------------------------------------------------------------------
 
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",  # first: refuses before a password is even looked at
@@ -165,7 +172,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 
-# --- Security ------------------------------------------------------------------------------------------------------------
+# --- Security ---------------------------------------------------------------------------------------------------------
 
 _https = GATEWAY_PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = _https
@@ -186,7 +193,7 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
-# --- Time, language, static files ----------------------------------------------------------------------------------------
+# --- Time, language, static files -------------------------------------------------------------------------------------
 
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -208,7 +215,7 @@ WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_MANIFEST_STRICT = False  # a file that collectstatic has not seen yet is a missing picture, not a 500
 
-# --- E-mail --------------------------------------------------------------------------------------------------------------
+# --- E-mail -----------------------------------------------------------------------------------------------------------
 
 EMAIL_BACKEND = ENVIRONMENT.email["EMAIL_BACKEND"]
 EMAIL_FILE_PATH = ENVIRONMENT.email.get("EMAIL_FILE_PATH")
@@ -222,7 +229,7 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = ENVIRONMENT.email_from
 SERVER_EMAIL = ENVIRONMENT.email_from
 
-# --- Celery --------------------------------------------------------------------------------------------------------------
+# --- Celery -----------------------------------------------------------------------------------------------------------
 
 CELERY_BROKER_URL = ENVIRONMENT.broker_url
 CELERY_BROKER_TRANSPORT_OPTIONS = broker_options(CELERY_BROKER_URL)
@@ -242,12 +249,11 @@ CELERY_TASK_ROUTES = (task_routes,)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
-CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BEAT_SCHEDULE = beat_schedule(GATEWAY_SNAPSHOT_SECONDS)
 CELERY_BEAT_SCHEDULE_FILENAME = str(GATEWAY_VAR_DIR / "beat" / "schedule")
 CELERY_TIMEZONE = "UTC"
 
-# --- REST API ------------------------------------------------------------------------------------------------------------
+# --- REST API ---------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -276,7 +282,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
 }
 
-# --- Logs ----------------------------------------------------------------------------------------------------------------
+# --- Logs -------------------------------------------------------------------------------------------------------------
 
 LOGGING_CONFIG = "gateway_project.logs.configure"
 LOGGING = logging_settings(as_json=not DEBUG)

@@ -1,4 +1,4 @@
-"""Django alone as a WSGI application: admin, portal and APIs served by Django views. The proxy and `/decide/*` need asgi.py."""
+"""Django alone, as a WSGI application. The proxy and `/decide/*` need asgi.py."""
 
 import os
 

@@ -92,7 +92,10 @@ class TriggerEvent(models.Model):
     class Meta:
         ordering = ["-occurred_at", "-id"]
         constraints = [models.UniqueConstraint(fields=["counter", "period_start_ms", "source", "threshold"], name="trigger_event_once_per_period")]
-        indexes = [models.Index(fields=["-occurred_at", "-id"], name="trigger_event_newest_first")]
+        indexes = [
+            models.Index(fields=["-occurred_at", "-id"], name="trigger_event_newest_first"),
+            models.Index(fields=["id"], condition=~Q(key_sealed=""), name="trigger_event_key_sealed"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.threshold} % of {self.quota_max} ({self.alias or self.key_id or self.organisation_id})"
@@ -124,8 +127,9 @@ class Delivery(models.Model):
     headers_sealed = models.TextField(blank=True, editable=False)
     body = models.TextField(blank=True, editable=False, help_text="The rendered template with {{ key }} still standing in it, so that no raw key is stored.")
     attempt_count = models.PositiveIntegerField(default=0)
+    round_attempts = models.PositiveIntegerField(default=0, help_text="Attempts since it was last asked for; the retry schedule counts these.")
     next_attempt_at = models.DateTimeField(null=True, blank=True)
-    claimed_until = models.DateTimeField(null=True, blank=True)
+    claimed_until = models.DateTimeField(null=True, blank=True, help_text="Sending: until when the claim holds. Pending: until when it need not be woken again.")
     first_attempt_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -140,7 +144,7 @@ class Delivery(models.Model):
         ]
         indexes = [
             models.Index(fields=["next_attempt_at"], condition=Q(status__in=["pending", "sending"]), name="delivery_due"),
-            models.Index(fields=["monitor", "subject", "id"], condition=Q(status__in=["pending", "sending"]), name="delivery_order"),
+            models.Index(fields=["monitor", "subject", "id"], condition=Q(status__in=["pending", "sending"], attempt_count=0), name="delivery_order"),
         ]
 
     def __str__(self) -> str:
@@ -178,3 +182,21 @@ class Pacing(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject} by {self.monitor_id}"
+
+
+class EmailPreference(models.Model):
+    """What a developer wants to hear by e-mail. No row means immediate (rule 7.12)."""
+
+    class Thresholds(models.TextChoices):
+        IMMEDIATE = "immediate", "At once"
+        OFF = "off", "Never"
+
+    developer = models.OneToOneField(Developer, on_delete=models.CASCADE, related_name="email_preference")
+    thresholds = models.CharField("quota e-mails", max_length=10, choices=Thresholds.choices, default=Thresholds.IMMEDIATE)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(thresholds__in=["immediate", "off"]), name="email_preference_known")]
+
+    def __str__(self) -> str:
+        return f"{self.developer}: {self.get_thresholds_display()}"

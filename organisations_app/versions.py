@@ -11,7 +11,7 @@ from django.db.models import F
 from organisations_app.models import ConfigVersion
 
 GATEWAY = "gateway"
-Publisher = Callable[[list[str]], None]
+Publisher = Callable[[list[str]], object]
 _publisher: Publisher | None = None
 
 

@@ -215,8 +215,8 @@ def effective_terms(key: KeyTerms, policies: Iterable[PolicyTerms], api_id: str)
         return None
     rates = _sources(known, api_id, "rate_limit") or [key.limits_on(api_id)]
     return Terms(
-        quota=min(_sources(known, api_id, "quota") or [key.limits_on(api_id)], key=_quota_rank),
-        rate=min(rates, key=_rate_rank),
+        quota=min(_sources(known, api_id, "quota") or [key.limits_on(api_id)], key=quota_rank),
+        rate=min(rates, key=rate_rank),
         throttle_interval=max(source.limits.throttle_interval for source in rates),
         throttle_retry_limit=max(source.limits.throttle_retry_limit for source in rates),
         trigger_limits=merged_trigger_limits(key, known),
@@ -227,13 +227,13 @@ def _sources(policies: list[PolicyTerms], api_id: str, part: str) -> list[Source
     return [source for policy in policies if (source := policy.limits_on(api_id, part))]
 
 
-def _quota_rank(source: Source) -> tuple[float, float, str]:
+def quota_rank(source: Source) -> tuple[float, float, str]:
     """The most generous quota first: greatest max, then the shorter renewal; the id makes the order of policies irrelevant."""
     limits = source.limits
     return (-limits.quota_max if limits.has_quota else -math.inf, limits.period_seconds if limits.has_quota else 0, source.owner)
 
 
-def _rate_rank(source: Source) -> tuple[Fraction | float, str]:
+def rate_rank(source: Source) -> tuple[Fraction | float, str]:
     limits = source.limits
     if not limits.has_rate:
         return -math.inf, source.owner

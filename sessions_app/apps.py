@@ -1,4 +1,4 @@
-"""What a key may still do: keys, org sessions, grants and usage."""
+"""What a key may still do."""
 
 from django.apps import AppConfig
 
@@ -6,4 +6,9 @@ from django.apps import AppConfig
 class SessionsConfig(AppConfig):
     name = "sessions_app"
     verbose_name = "Keys and usage"
-    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from organisations_app import versions  # models are there only now
+        from sessions_app.publishing import publish
+
+        versions.register_publisher(publish)

@@ -3,7 +3,6 @@
 A cached grant is never trusted to be new: the counter function compares its versions with each request (rule 1.5).
 """
 import json
-from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 
@@ -65,7 +64,7 @@ def forget() -> None:
 def grant_of(holder: Holder, api: Api, token: str = "") -> Grant:
     """The grant of a key on an API. Without the raw `token` it can be used to look, but its events name no key."""
     key = holder.key
-    terms = effective_terms(holder.terms, holder.policies, api.pk)
+    terms = terms_on(holder, api.pk)
     limits = limits_on(holder, api, terms)
     return Grant(
         organisation_id=key.organisation_id,
@@ -80,6 +79,11 @@ def grant_of(holder: Holder, api: Api, token: str = "") -> Grant:
         throttle=_throttle(terms),
         fail_open=api.on_store_failure == Api.OnStoreFailure.OPEN,
     )
+
+
+def terms_on(holder: Holder, api_id: str) -> Terms | None:
+    """The merged terms of a key on one API; None if it is not granted."""
+    return effective_terms(holder.terms, holder.policies, api_id)
 
 
 def _refusal(holder: Holder, terms: Terms | None) -> Refusal | None:
@@ -106,25 +110,28 @@ def limits_on(holder: Holder, api: Api, terms: Terms | None) -> tuple[Limit, ...
     )
 
 
-def _organisation_limits(holder: Holder, zone: str) -> Iterable[Limit]:
+def _organisation_limits(holder: Holder, zone: str) -> list[Limit]:
     if holder.session is None:
         return []
     source = Source(holder.session.limits(), "", "org")
     counter = names.organisation_counter(holder.key.organisation_id)
-    watch = watcher()(holder.key.organisation_id, "org")
-    own = tuple(holder.session.trigger_limits)
-    return [
-        *_rate_limit(LimitName.ORG_RATE, counter, source),
-        *_quota_limit(LimitName.ORG_QUOTA, counter, source, zone, watch, own),
-    ]
+    limits: list[Limit] = _rate_limits(LimitName.ORG_RATE, counter, source)
+    if source.limits.has_quota:
+        watched = _watched(holder, "org", source, tuple(holder.session.trigger_limits))
+        limits.append(quota_limit(LimitName.ORG_QUOTA, counter, source, zone, watched))
+    return limits
 
 
-def _key_limits(holder: Holder, terms: Terms, zone: str) -> Iterable[Limit]:
-    watch = watcher()(holder.key.organisation_id, "key")
-    return [
-        *_rate_limit(LimitName.KEY_RATE, key_counter(holder, terms.rate), terms.rate),
-        *_quota_limit(LimitName.KEY_QUOTA, key_counter(holder, terms.quota), terms.quota, zone, watch, terms.trigger_limits),
-    ]
+def _key_limits(holder: Holder, terms: Terms, zone: str) -> list[Limit]:
+    limits: list[Limit] = _rate_limits(LimitName.KEY_RATE, key_counter(holder, terms.rate), terms.rate)
+    if terms.quota.limits.has_quota:
+        watched = _watched(holder, "key", terms.quota, terms.trigger_limits)
+        limits.append(quota_limit(LimitName.KEY_QUOTA, key_counter(holder, terms.quota), terms.quota, zone, watched))
+    return limits
+
+
+def _watched(holder: Holder, kind: str, source: Source, own: tuple[float, ...]) -> tuple[Threshold, ...]:
+    return thresholds(source.limits.quota_max, own, watcher()(holder.key.organisation_id, kind))
 
 
 def key_counter(holder: Holder, source: Source) -> str:
@@ -147,29 +154,26 @@ def _parsed(text: str) -> Pattern | None:
     return parse(text)
 
 
-def _rate_limit(name: LimitName, counter: str, source: Source) -> Iterable[RateLimit]:
+def _rate_limits(name: LimitName, counter: str, source: Source) -> list[Limit]:
     if not source.limits.has_rate:
         return []
     requests, window_ms = whole_rate(source.limits.rate, source.limits.per)
     return [RateLimit(name, counter, requests, window_ms, source.owner)]
 
 
-def _quota_limit(name: LimitName, counter: str, source: Source, zone: str, watch: Watch, own: tuple[float, ...]) -> Iterable[QuotaLimit]:
+def quota_limit(name: LimitName, counter: str, source: Source, zone: str, watched: tuple[Threshold, ...] = ()) -> QuotaLimit:
+    """The engine's form of a quota that has a maximum."""
     limits = source.limits
-    if not limits.has_quota:
-        return []
     rolling = limits.quota_period == "rolling"
-    return [
-        QuotaLimit(
-            name=name,
-            counter=counter,
-            max=limits.quota_max,
-            period_ms=max(0, limits.quota_renewal_rate) * 1000 if rolling else 0,
-            source=source.owner,
-            boundaries_ms=() if rolling else _boundaries(limits, zone),
-            thresholds=thresholds(limits.quota_max, own, watch),
-        )
-    ]
+    return QuotaLimit(
+        name=name,
+        counter=counter,
+        max=limits.quota_max,
+        period_ms=max(0, limits.quota_renewal_rate) * 1000 if rolling else 0,
+        source=source.owner,
+        boundaries_ms=() if rolling else _boundaries(limits, zone),
+        thresholds=watched,
+    )
 
 
 def _boundaries(limits: Limits, zone: str) -> tuple[int, ...]:

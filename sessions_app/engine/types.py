@@ -2,8 +2,14 @@
 
 Times are integers: `*_ms` are unix milliseconds of the store's clock, `*_seconds` are durations.
 """
-from dataclasses import dataclass
+
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple
+
+
+class StoreUnavailable(Exception):
+    """The counter store did not answer, or refused to count. The call may or may not have been counted; it is never sent again."""
 
 
 class LimitName(StrEnum):
@@ -115,6 +121,8 @@ class Grant:
     refusal: Refusal | None = None
     throttle: Throttle | None = None
     fail_open: bool = True
+    # What is derived from the grant alone, such as its packed command: lives and dies with it, a changed copy starts empty.
+    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 class Status(IntEnum):
@@ -124,16 +132,20 @@ class Status(IntEnum):
     STALE = 1  # the grant's configuration is older than the store's, or the store does not know it: load and publish
     MISSING = 2  # a quota counter does not exist: restore it from its snapshot
     OUTDATED = 3  # a calendar period lies past the grant's boundaries: compile the grant anew
+    EXPIRED = 4  # the credential has expired, by the store's clock
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaReading:
-    """A quota counter after the judgement. `period_start_ms` 0: no period runs (it starts with the next request)."""
+    """A quota counter after the judgement. `period_start_ms` 0: no period runs (it starts with the next request).
+
+    `period_end_ms` 0: never, or no rolling period runs. A calendar period ends when it ends, whether a request came or not.
+    """
 
     allowed: bool
     used: int
     period_start_ms: int
-    period_end_ms: int  # 0: never, or no period runs
+    period_end_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +175,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """One limit as the caller sees it (section 8). `None` for a time: the quota never renews, or no period runs."""
+    """One limit as the caller sees it (section 8). `None` for a time: the quota never renews, or no rolling period runs.
+
+    Of a rate limit, `used` is the weighted usage of the sliding window, and the times are those of the current aligned window.
+    """
 
     name: LimitName
     max: int
@@ -186,3 +201,35 @@ class Decision:
     retry_after_seconds: int | None = None
     crossed: int = 0
     grant: Grant | None = None
+
+
+class Snapshot(NamedTuple):
+    """What a quota counter held when it was copied to the database (rule 9.2)."""
+
+    used: int
+    period_start_ms: int
+    fired: str
+
+
+NO_SNAPSHOT = Snapshot(0, -1, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """One threshold event as it stands in the outbox (rule 7.4). `period_end_ms` 0: the quota never renews.
+
+    (`counter`, `period_start_ms`, `source`, `threshold`) is unique for ever. `own` as in Threshold; `context` is the
+    grant's `event_context`.
+    """
+
+    kind: str  # "key" or "org"
+    counter: str
+    period_start_ms: int
+    period_end_ms: int
+    threshold: str
+    own: bool
+    source: str
+    used: int
+    quota_max: int
+    occurred_at_ms: int
+    context: bytes

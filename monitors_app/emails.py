@@ -1,0 +1,85 @@
+"""The e-mail that tells a developer of a threshold: facts of the recorded event, in text and HTML, the key masked (rule 7.12)."""
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.template.loader import render_to_string
+
+from monitors_app.bodies import usage_percent
+from monitors_app.models import Delivery, Monitor, TriggerEvent
+from monitors_app.preferences import unsubscribe_url
+from monitors_app.transports import Email, TransportError
+from organisations_app.models import Organisation
+
+LONGEST_NAME = 80
+
+
+def email_of(delivery: Delivery) -> Email:
+    """The e-mail of a delivery; expects `event` and `developer` with user and organisation. Equal over all attempts."""
+    event, developer = delivery.event, delivery.developer
+    if event is None or developer is None:
+        raise TransportError("The event or the developer is gone.", permanent=True)
+    facts = facts_of(event, developer.organisation)
+    unsubscribe = unsubscribe_url(developer)
+    context = {**facts, "unsubscribe_url": unsubscribe, "portal_url": f"{settings.GATEWAY_PUBLIC_URL}/portal/"}
+    return Email(
+        to=delivery.recipient,
+        subject=str(facts["headline"]),
+        text=render_to_string("monitors/email/threshold.txt", context).strip() + "\n",
+        html=render_to_string("monitors/email/threshold.html", context),
+        headers={
+            "Message-ID": f"<{delivery.message_id}@{urlsplit(settings.GATEWAY_PUBLIC_URL).hostname}>",
+            "List-Unsubscribe": f"<{unsubscribe}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            "Auto-Submitted": "auto-generated",
+        },
+    )
+
+
+def facts_of(event: TriggerEvent, organisation: Organisation) -> dict[str, object]:
+    """What the templates say about an event. Times are the organisation's, with their offset and zone."""
+    percent = usage_percent(event.used, event.quota_max)
+    is_key = event.kind == TriggerEvent.Kind.KEY
+    name = one_line((event.alias or event.key_hint or event.key_id) if is_key else organisation.name)
+    used_up = event.used >= event.quota_max
+    return {
+        "headline": f"Quota used up: {name}" if used_up else f"{percent} % of quota used: {name}",
+        "name": name,
+        "is_key": is_key,
+        "key_hint": event.key_hint,
+        "organisation": organisation,
+        "threshold": event.threshold,
+        "percent": percent,
+        "bar_percent": max(2, min(100, round(float(percent)))),
+        "used_up": used_up,
+        "used": event.used,
+        "quota_max": event.quota_max,
+        "remaining": max(0, event.quota_max - event.used),
+        "renews": in_zone(event.period_end_ms, organisation.timezone) if event.period_end_ms else "",
+        "occurred": in_zone(round(event.occurred_at.timestamp() * 1000), organisation.timezone),
+    }
+
+
+def in_zone(unix_ms: int, zone: str) -> str:
+    """`2026-03-04 14:05 +01:00 (Europe/Berlin)`: understood in every language."""
+    local = datetime.fromtimestamp(unix_ms / 1000, UTC).astimezone(ZoneInfo(zone))
+    offset = local.strftime("%z")
+    return f"{local:%Y-%m-%d %H:%M} {offset[:3]}:{offset[3:5]} ({zone})"
+
+
+def one_line(text: str) -> str:
+    """Names come from people: no line break gets into a subject, and none is endless."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= LONGEST_NAME else flat[: LONGEST_NAME - 1] + "…"
+
+
+def notice_of(monitor: Monitor, address: str) -> Email:
+    """Says that a monitor was switched off, and why."""
+    context = {"monitor": monitor, "admin_url": f"{settings.GATEWAY_PUBLIC_URL}/admin/"}
+    return Email(
+        to=address,
+        subject=f"Monitor switched off: {one_line(monitor.name)}",
+        text=render_to_string("monitors/email/switched_off.txt", context).strip() + "\n",
+        headers={"Auto-Submitted": "auto-generated"},
+    )

@@ -1,0 +1,252 @@
+"""What can be done with a monitor: checked and sealed on the way in, masked on the way out, switched off when nobody listens."""
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from monitors_app import bodies, signing
+from monitors_app.models import Delivery, Monitor
+from organisations_app import versions
+from sessions_app import sealing
+
+# Stands for a stored secret wherever one is read; written back, it keeps what is stored (rule 7.8).
+MASK = "••••••"
+GATEWAY_NAME = "Gateway"
+METHODS = tuple(Monitor.Method.values)
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# They belong to the connection or to the signature.
+REFUSED_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect")
+REFUSED_HEADER_PREFIXES = ("webhook-", "proxy-")
+MAX_HEADERS = 50
+MAX_HEADER_LENGTH = 8_000
+MAX_EVENT_TIMEOUT_SECONDS = 10**9
+
+
+def gateway_monitor() -> Monitor:
+    """The gateway's own monitor, in the shape of Tyk's `monitor` section; made on first use, switched off."""
+    monitor, _ = Monitor.objects.get_or_create(is_gateway=True, defaults={"name": GATEWAY_NAME, "is_enabled": False})
+    return monitor
+
+
+def save_monitor(monitor: Monitor, *, header_map: Mapping[str, Any] | None = None, signing_secret: str | None = None) -> str | None:
+    """Checks and saves; effective with the next request. Returns a signing secret if one was generated: it is shown only now.
+
+    `header_map` and `signing_secret` None, or MASK in them, keep what is stored. Switching a monitor on forgets its failures;
+    switching it off cancels what is still to be sent. Raises ValidationError with messages by field.
+    """
+    if errors := monitor_errors(monitor) | secret_errors(monitor, header_map, signing_secret):
+        raise ValidationError(errors)
+    with transaction.atomic():
+        _take_over_failures(monitor)
+        if header_map is not None:
+            monitor.header_map_sealed = _sealed_headers(unmasked(monitor, header_map))
+        generated = _settle_secret(monitor, signing_secret)
+        monitor.save()
+        if not monitor.is_enabled:
+            cancel_pending(monitor.pk)
+        versions.bump(versions.GATEWAY)
+    return generated
+
+
+def delete_monitor(monitor: Monitor) -> None:
+    """Raises ValidationError for the gateway's own monitor, which can only be switched off."""
+    if monitor.is_gateway:
+        raise ValidationError("The gateway's own monitor cannot be deleted; switch it off.")
+    with transaction.atomic():
+        monitor.delete()
+        versions.bump(versions.GATEWAY)
+
+
+def switch_off(monitor_id: int, reason: str) -> bool:
+    """Disables a monitor whose receiver is gone and cancels what waits for it (rule 7.10). False if it was off already."""
+    with transaction.atomic():
+        was_on = Monitor.objects.filter(pk=monitor_id, is_enabled=True).update(is_enabled=False, disabled_reason=reason[:300])
+        if was_on:
+            cancel_pending(monitor_id)
+            versions.bump(versions.GATEWAY)
+    return bool(was_on)
+
+
+def cancel_pending(monitor_id: int) -> None:
+    pending = Delivery.objects.filter(monitor=monitor_id, status=Delivery.Status.PENDING)
+    pending.update(status=Delivery.Status.CANCELLED, next_attempt_at=None, finished_at=timezone.now())
+
+
+def _take_over_failures(monitor: Monitor) -> None:
+    """What deliveries write meanwhile is not overwritten by an older copy; a monitor that is switched on starts anew."""
+    stored = Monitor.objects.select_for_update().filter(pk=monitor.pk).first() if monitor.pk else None
+    if stored is None:
+        return
+    starts_anew = monitor.is_enabled and not stored.is_enabled
+    monitor.failures_in_row = 0 if starts_anew else stored.failures_in_row
+    monitor.failing_since = None if starts_anew else stored.failing_since
+    monitor.disabled_reason = "" if monitor.is_enabled else stored.disabled_reason
+
+
+def _settle_secret(monitor: Monitor, written: str | None) -> str | None:
+    if written and written != MASK:
+        monitor.signing_secret_sealed = sealing.seal(written)
+    if monitor.signing_secret_sealed:
+        return None
+    generated = signing.new_secret()
+    monitor.signing_secret_sealed = sealing.seal(generated)
+    return generated
+
+
+# --- headers ----------------------------------------------------------------------------------------------------------
+
+
+def header_map(monitor: Monitor) -> dict[str, str]:
+    """The stored headers in clear: for sending only. Raises SealBroken."""
+    return headers_of(monitor.header_map_sealed)
+
+
+def headers_of(sealed: str) -> dict[str, str]:
+    """Headers as `header_map_sealed` and a delivery's `headers_sealed` hold them. Raises SealBroken."""
+    return dict(json.loads(sealing.unseal(sealed) or "{}"))
+
+
+def masked_header_map(monitor: Monitor) -> dict[str, str]:
+    """The stored headers for every reader: names, and MASK for each value. Headers that cannot be read any more are left out."""
+    try:
+        return dict.fromkeys(header_map(monitor), MASK)
+    except sealing.SealBroken:
+        return {}
+
+
+def unmasked(monitor: Monitor, written: Mapping[str, Any]) -> dict[str, Any]:
+    """The written headers with each MASK replaced by what is stored under that name; unknown ones keep the mask."""
+    if MASK not in written.values():
+        return dict(written)
+    stored = {name.lower(): value for name, value in _readable_headers(monitor).items()}
+    return {name: stored.get(name.lower(), value) if value == MASK else value for name, value in written.items()}
+
+
+def _readable_headers(monitor: Monitor) -> dict[str, str]:
+    try:
+        return header_map(monitor)
+    except sealing.SealBroken:
+        return {}
+
+
+def _sealed_headers(headers: Mapping[str, Any]) -> str:
+    return sealing.seal(json.dumps(dict(headers))) if headers else ""
+
+
+# --- validation -------------------------------------------------------------------------------------------------------
+
+
+def monitor_errors(monitor: Monitor) -> dict[str, str]:
+    """What is wrong with a monitor's fields, by field name; each message says what is allowed (rules 7.2, 7.7 to 7.9)."""
+    return {name: message for name, check in CHECKS.items() if (message := check(getattr(monitor, name)))} | _template_errors(monitor)
+
+
+def secret_errors(monitor: Monitor, written_headers: Any, signing_secret: Any) -> dict[str, str]:
+    """What is wrong with the two secrets as they were written, masks included."""
+    errors = {}
+    if written_headers is not None and (message := header_map_error(written_headers, monitor)):
+        errors["header_map"] = message
+    if signing_secret and signing_secret != MASK and (message := signing.secret_error(signing_secret)):
+        errors["signing_secret"] = message
+    return errors
+
+
+def header_map_error(headers: Any, monitor: Monitor) -> str:
+    if not isinstance(headers, Mapping):
+        return f"must be an object of header names and texts, not {_shown(headers)}"
+    if len(headers) > MAX_HEADERS:
+        return f"must have at most {MAX_HEADERS} headers, not {len(headers)}"
+    if len({str(name).lower() for name in headers}) < len(headers):
+        return "names a header twice; upper and lower case do not count"
+    for name, value in unmasked(monitor, headers).items():
+        if message := _header_error(name, value):
+            return message
+    return ""
+
+
+def _header_error(name: Any, value: Any) -> str:
+    if not isinstance(name, str) or not HEADER_NAME.fullmatch(name) or len(name) > 200:
+        return f"{_shown(name)} is no header name; use letters, digits and hyphens"
+    if name.lower() in REFUSED_HEADERS or name.lower().startswith(REFUSED_HEADER_PREFIXES):
+        return f"{name} cannot be set; the gateway sets it itself"
+    if not isinstance(value, str) or len(value) > MAX_HEADER_LENGTH:
+        return f"{name} must be a text of at most {MAX_HEADER_LENGTH} characters"
+    if any(sign != "\t" and not sign.isprintable() for sign in value):
+        return f"{name} has a line break or another control character in its value"
+    return f"{name} has no stored value that the mask could keep; write the value" if value == MASK else ""
+
+
+def target_path_error(url: Any) -> str:
+    if url == "":
+        return ""
+    hint = "write an absolute URL such as https://hooks.example/quota, without user and password"
+    if not isinstance(url, str) or len(url) > 1000:
+        return f"must be a URL of at most 1000 characters; {hint}"
+    if not url.isprintable() or " " in url or "\\" in url:
+        return f"has spaces, backslashes or control characters; {hint}"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        usable = False
+    return "" if usable else f"{_shown(url)} is no usable target; {hint}"
+
+
+def _template_errors(monitor: Monitor) -> dict[str, str]:
+    for name in ("template", "template_path"):
+        if not isinstance(getattr(monitor, name), str):
+            return {name: f"must be a text, not {_shown(getattr(monitor, name))}"}
+    if len(monitor.template_path) > 300:
+        return {"template_path": "must have at most 300 characters"}
+    errors = {}
+    for name, fields in (("template", (monitor.template, "")), ("template_path", ("", monitor.template_path))):
+        try:
+            bodies.template_of(*fields)
+        except bodies.TemplateError as error:
+            errors[name] = str(error)
+    return errors
+
+
+def _number(low: float, high: float, what: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+        return "" if good else f"must be {what}, not {_shown(value)}"
+
+    return check
+
+
+def _choice(*allowed: str) -> Callable[[Any], str]:
+    return lambda value: "" if value in allowed else f"must be one of {', '.join(allowed)}, not {_shown(value)}"
+
+
+def _switch(value: Any) -> str:
+    return "" if isinstance(value, bool) else f"must be true or false, not {_shown(value)}"
+
+
+def _name(value: Any) -> str:
+    return "" if isinstance(value, str) and value.strip() and len(value) <= 200 else "must be a text of 1 to 200 characters"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+CHECKS: dict[str, Callable[[Any], str]] = {
+    "name": _name,
+    "is_enabled": _switch,
+    "method": _choice(*METHODS),
+    "target_path": target_path_error,
+    "event_timeout": _number(0, MAX_EVENT_TIMEOUT_SECONDS, "a number of seconds from 0"),
+    "global_trigger_limit": _number(0, 100, "0 for none, or a percentage above 0 and at most 100"),
+    "monitor_user_keys": _switch,
+    "monitor_org_keys": _switch,
+    "key_format": _choice(*Monitor.KeyFormat.values),
+}

@@ -1,0 +1,49 @@
+"""The worker's entrances. Arguments are ids only; every task may run twice, late, or not at all, and nothing is lost (rule 9.4)."""
+import logging
+
+from celery import shared_task
+from django.utils import timezone
+
+from monitors_app import delivery, notices, retention
+from monitors_app import relay as relaying
+from monitors_app.transports import TransportError
+from sessions_app.engine.types import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task
+def relay(bucket: int) -> None:
+    """Poked by the request that crossed a threshold."""
+    try:
+        relaying.relay(bucket)
+    except StoreUnavailable as error:
+        logger.warning("relay waits for the counter store: %s", error)
+
+
+@shared_task
+def relay_all() -> None:
+    try:
+        relaying.relay_all()
+    except StoreUnavailable as error:
+        logger.warning("relay waits for the counter store: %s", error)
+
+
+@shared_task
+def deliver(delivery_id: int) -> None:
+    delivery.deliver(delivery_id)
+
+
+@shared_task(queue="housekeeping")
+def sweep_deliveries() -> None:
+    delivery.sweep()
+
+
+@shared_task(queue="housekeeping")
+def prune() -> None:
+    retention.prune(timezone.now())
+
+
+@shared_task(autoretry_for=(TransportError,), max_retries=5, retry_backoff=10)
+def mail_switched_off(monitor_id: int) -> None:
+    notices.tell_switched_off(monitor_id)

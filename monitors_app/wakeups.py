@@ -1,0 +1,40 @@
+"""Telling a worker that a delivery is due. Only a hint: what the broker loses or refuses, the sweep finds in the database (rule 9.4)."""
+import logging
+
+from celery import current_app
+from kombu.exceptions import OperationalError
+from prometheus_client import Counter
+
+from monitors_app.models import Delivery
+
+logger = logging.getLogger(__name__)
+
+DELIVER = "monitors_app.tasks.deliver"
+TELL = "monitors_app.tasks.mail_switched_off"
+QUEUES = {Delivery.Channel.WEBHOOK.value: "deliveries", Delivery.Channel.EMAIL.value: "mail"}
+# Longer waits stay in the database: a worker would keep them in memory, and lose them with it.
+MAX_COUNTDOWN_SECONDS = 60
+LOST = Counter("gateway_wakeups_lost_total", "Wake-up calls that the broker did not take; those of deliveries are made good by the sweep.")
+
+
+def wake(delivery_id: int, channel: str, wait_seconds: float = 0) -> bool:
+    """Asks for `deliver(delivery_id)` after this wait. False if the wait is the sweep's, or the broker did not take it."""
+    if wait_seconds > MAX_COUNTDOWN_SECONDS:
+        return False
+    return _publish(DELIVER, delivery_id, QUEUES[channel], wait_seconds)
+
+
+def wake_notice(monitor_id: int) -> bool:
+    """Asks for the e-mail that tells a monitor's owner of its end."""
+    return _publish(TELL, monitor_id, "mail", 0)
+
+
+def _publish(task: str, row_id: int, queue: str, wait_seconds: float) -> bool:
+    options = {"countdown": wait_seconds} if wait_seconds > 0 else {}
+    try:
+        current_app.send_task(task, args=[row_id], queue=queue, retry=False, **options)
+    except (OperationalError, OSError) as error:
+        LOST.inc()
+        logger.warning("broker did not take a wake-up call", extra={"task_name": task, "row": row_id, "problem": str(error)})
+        return False
+    return True

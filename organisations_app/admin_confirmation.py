@@ -1,0 +1,60 @@
+"""A page that asks before an admin action is done, with room for a reason. Actions run on POST only."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django import forms
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+CONFIRMED = "confirmed"  # the POST member that tells the answer from the question
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        required=False, max_length=200, widget=UnfoldAdminTextInputWidget, help_text="Kept in the history. Optional."
+    )
+
+    def suffix(self) -> str:
+        """For the end of a history entry."""
+        reason = self.cleaned_data["reason"].strip()
+        return f" Reason: {reason}" if reason else ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the page asks. `objects` are listed; `action` is the name of a bulk action that the answer returns to."""
+
+    title: str
+    text: str
+    button: str
+    back_url: str
+    objects: list[Any] = field(default_factory=list)
+    action: str = ""
+    is_danger: bool = True
+
+
+def is_confirmed(request: HttpRequest) -> bool:
+    return request.method == "POST" and CONFIRMED in request.POST
+
+
+def ask(admin: ModelAdmin, request: HttpRequest, question: Question, form: forms.Form) -> TemplateResponse:
+    context = {
+        **admin.admin_site.each_context(request),
+        "title": question.title,
+        "opts": admin.model._meta,
+        "question": question,
+        "form": form,
+        "confirmed": CONFIRMED,
+        "checkbox_name": ACTION_CHECKBOX_NAME,
+        "selected": _selected(question.objects) if question.action else [],
+    }
+    return TemplateResponse(request, "organisations_app/admin/confirm.html", context)
+
+
+def _selected(objects: Iterable[Any]) -> list[str]:
+    return [str(obj.pk) for obj in objects]

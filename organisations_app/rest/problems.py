@@ -1,0 +1,84 @@
+"""Errors of `/api/v1` as problem documents (RFC 9457): always with `errors`, each with a pointer into what was sent."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.models import ProtectedError
+from rest_framework import status
+from rest_framework.exceptions import APIException, ErrorDetail
+from rest_framework.exceptions import ValidationError as SerializerError
+from rest_framework.response import Response
+from rest_framework.views import exception_handler, set_rollback
+
+from organisations_app.documents import DocumentError, Problem, escape, problems_of
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Conflict(APIException):
+    """The request is right, but what it is about stands against it."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+
+class TooLarge(APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+
+class Unavailable(APIException):
+    """Something that the gateway needs does not answer; `detail` says what was not done."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler. None lets the error through: that is a bug, and a 500."""
+    if isinstance(error, DocumentError):
+        return _refused(list(error.problems))
+    if isinstance(error, ValidationError):
+        return _refused(problems_of(error))
+    if isinstance(error, ProtectedError):
+        error = Conflict("Something else still needs it; remove that first.")
+    response = exception_handler(error, context)
+    if response is None:
+        return None
+    problems = list(_flatten(getattr(error, "detail", str(error)), ""))
+    code = "invalid" if isinstance(error, SerializerError) else problems[0].code
+    return answer(response.status_code, code, problems, response.headers)
+
+
+def _refused(problems: list[Problem]) -> Response:
+    set_rollback()
+    code = "malformed" if problems and problems[0].code == "malformed" else "invalid"
+    return answer(status.HTTP_400_BAD_REQUEST, code, problems, {})
+
+
+def answer(status_code: int, code: str, problems: list[Problem], headers: Any) -> Response:
+    """The problem document. `detail` is for people: all that is wrong in one text."""
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status_code).phrase,
+        "status": status_code,
+        "detail": "; ".join(map(str, problems)),
+        "code": code,
+        "errors": [{"pointer": each.pointer, "detail": each.detail, "code": each.code} for each in problems],
+    }
+    kept = {name: value for name, value in headers.items() if name in ("WWW-Authenticate", "Retry-After", "Allow")}
+    return Response(document, status=status_code, headers=kept, content_type=CONTENT_TYPE)
+
+
+def _flatten(detail: Any, pointer: str) -> Iterator[Problem]:
+    """DRF nests error texts as the document is nested; `non_field_errors` are about the object itself."""
+    if isinstance(detail, dict):
+        for name, inner in detail.items():
+            yield from _flatten(inner, pointer if name == "non_field_errors" else f"{pointer}/{escape(str(name))}")
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            yield from _flatten(inner, pointer if isinstance(inner, str) else f"{pointer}/{index}")
+    else:
+        yield Problem(pointer, str(detail), detail.code if isinstance(detail, ErrorDetail) else "error")

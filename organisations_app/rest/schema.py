@@ -1,0 +1,54 @@
+"""What every operation of `/api/v1` says of itself in OpenAPI: how to log in, and how a refusal looks."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from rest_framework import serializers
+
+
+class ErrorShape(serializers.Serializer[Any]):
+    """One thing that is wrong."""
+
+    pointer = serializers.CharField(help_text="JSON pointer into the request; empty: the request itself.")
+    detail = serializers.CharField(help_text="What is wrong, and what is allowed.")
+    code = serializers.CharField()
+
+
+class ProblemShape(serializers.Serializer[Any]):
+    """A problem document (RFC 9457)."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    errors = ErrorShape(many=True)
+
+
+class RootTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "organisations_app.rest.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer"}
+
+
+class StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = "rest_framework.authentication.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+
+
+class DocumentedSchema(AutoSchema):
+    """Adds the problem document to every operation."""
+
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        return bodies | {"default": self._problem()}
+
+    def _problem(self) -> dict[str, Any]:
+        reference = self.resolve_serializer(ProblemShape, "response").ref
+        return {"description": "Refused", "content": {"application/problem+json": {"schema": reference}}}

@@ -1,0 +1,218 @@
+"""`/api/v1/apis` and `/api/v1/policies`. Limits and access rights have Tyk's names here, too."""
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import serializers, status, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from organisations_app.api import keep_identifier
+from organisations_app.documents import refusal
+from organisations_app.models import Organisation
+from organisations_app.rest.fields import StrictModelSerializer
+from organisations_app.rest.problems import Conflict
+from policies_app import catalogue
+from policies_app.drafts import PolicyDraft, api_names, save_policy_draft
+from policies_app.limits import PERIODS
+from policies_app.models import Api, Policy
+from policies_app.tyk import policy_from_tyk, policy_to_tyk
+
+# --- APIs -------------------------------------------------------------------------------------------------------------
+
+
+class ApiSerializer(StrictModelSerializer):
+    """`id` can be chosen when an API is made; later it stays."""
+
+    org_id = serializers.PrimaryKeyRelatedField(source="organisation", queryset=Organisation.objects.all())
+
+    class Meta:
+        model = Api
+        fields = [
+            "id",
+            "org_id",
+            "name",
+            "listen_path",
+            "target_url",
+            "strip_listen_path",
+            "is_active",
+            "auth_header_name",
+            "disable_quota",
+            "disable_rate_limit",
+            "on_store_failure",
+        ]
+
+    def create(self, validated_data: dict[str, Any]) -> Api:
+        api = Api(**validated_data)
+        catalogue.save_api(api)
+        return api
+
+    def update(self, instance: Api, validated_data: dict[str, Any]) -> Api:
+        keep_identifier(instance.pk, validated_data)
+        for name, value in validated_data.items():
+            setattr(instance, name, value)
+        catalogue.save_api(instance)
+        return instance
+
+
+class OwnedFilter(django_filters.FilterSet):  # type: ignore[misc]
+    org_id = django_filters.CharFilter(field_name="organisation_id")
+    name = django_filters.CharFilter()
+
+
+class ApiFilter(OwnedFilter):
+    is_active = django_filters.BooleanFilter()
+    listen_path = django_filters.CharFilter()
+
+
+class ApiViewSet(viewsets.ModelViewSet[Api]):
+    """API definitions: where they listen and where they go. A change holds from the next request on."""
+
+    queryset = Api.objects.all()
+    serializer_class = ApiSerializer
+    filterset_class = ApiFilter
+    ordering = ["id"]
+    ordering_fields = ["id", "name", "listen_path"]
+
+    def perform_destroy(self, instance: Api) -> None:
+        catalogue.delete_api(instance)
+
+
+# --- shapes for the schema; what is allowed is asked of policies_app.tyk and policies_app.limits ----------------------
+
+
+class LimitShape(serializers.Serializer[Any]):
+    quota_max = serializers.IntegerField(
+        min_value=-1, required=False, help_text="Requests per period; -1 is unlimited, 0 is refused."
+    )
+    quota_renewal_rate = serializers.IntegerField(
+        required=False, help_text="Seconds after which a rolling quota renews; 0 never."
+    )
+    quota_period = serializers.ChoiceField(choices=PERIODS, required=False)
+    quota_anchor_day = serializers.IntegerField(min_value=1, max_value=31, required=False)
+    quota_remaining = serializers.IntegerField(
+        read_only=True, help_text="Live; -1 when unlimited; absent while the store does not answer."
+    )
+    quota_renews = serializers.IntegerField(read_only=True, help_text="Unix seconds; 0 while no period runs.")
+    rate = serializers.FloatField(required=False, help_text="Requests per `per` seconds; 0 is no rate limit.")
+    per = serializers.FloatField(required=False)
+    throttle_interval = serializers.FloatField(required=False)
+    throttle_retry_limit = serializers.IntegerField(required=False)
+
+
+class MonitorShape(serializers.Serializer[Any]):
+    trigger_limits = serializers.ListField(
+        child=serializers.FloatField(), max_length=20, help_text="Percent used, descending."
+    )
+
+
+class RightShape(serializers.Serializer[Any]):
+    api_id = serializers.CharField(required=False)
+    api_name = serializers.CharField(required=False)
+    versions = serializers.ListField(child=serializers.CharField(), required=False)
+    allowed_urls = serializers.ListField(child=serializers.DictField(), required=False)
+    limit = LimitShape(required=False, allow_null=True, help_text="Limits of its own replace the others on this API.")
+
+
+class PartitionShape(serializers.Serializer[Any]):
+    quota = serializers.BooleanField(required=False)
+    rate_limit = serializers.BooleanField(required=False)
+    acl = serializers.BooleanField(required=False)
+    per_api = serializers.BooleanField(required=False)
+
+
+class PolicyShape(LimitShape):
+    quota_remaining = None  # type: ignore[assignment]  # a policy has no counter of its own
+    quota_renews = None  # type: ignore[assignment]
+    id = serializers.CharField(required=False, max_length=64)
+    org_id = serializers.CharField()
+    name = serializers.CharField(required=False, max_length=200)
+    access_rights = serializers.DictField(child=RightShape(), required=False)
+    partitions = PartitionShape(required=False)
+    is_inactive = serializers.BooleanField(required=False)
+    key_expires_in = serializers.IntegerField(required=False)
+    meta_data = serializers.DictField(required=False)
+    tags = serializers.ListField(child=serializers.CharField(), required=False)
+    monitor = MonitorShape(required=False)
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+
+
+class PolicyFilter(OwnedFilter):
+    is_inactive = django_filters.BooleanFilter()
+
+
+@extend_schema_view(
+    create=extend_schema(request=PolicyShape, responses={201: PolicyShape}),
+    update=extend_schema(request=PolicyShape, responses=PolicyShape),
+    partial_update=extend_schema(request=PolicyShape, responses=PolicyShape),
+)
+class PolicyViewSet(viewsets.GenericViewSet[Policy]):
+    """Plans: limits, access rights and metadata for all keys that they are applied to."""
+
+    queryset = Policy.objects.prefetch_related("access")
+    serializer_class = PolicyShape
+    filterset_class = PolicyFilter
+    ordering = ["id"]
+    ordering_fields = ["id", "name"]
+
+    def list(self, request: Request) -> Response:
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(policy_documents(page or []))
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        return Response(self.document(pk))
+
+    def create(self, request: Request) -> Response:
+        draft = policy_from_tyk(request.data, strict=True)
+        if draft.id and Policy.objects.filter(pk=draft.id).exists():
+            raise Conflict({"id": [f"{draft.id} exists already; change it with PUT or PATCH"]})
+        policy = save_owned(draft)
+        return Response(self.document(policy.pk), status=status.HTTP_201_CREATED)
+
+    def update(self, request: Request, pk: str) -> Response:
+        self.get_object()
+        save_owned(same_id(policy_from_tyk(request.data, policy_id=pk, strict=True), pk))
+        return Response(self.document(pk))
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Changes the members that are sent."""
+        policy = self.get_object()
+        policy_from_tyk(request.data, policy_id=pk, organisation_id=policy.organisation_id, strict=True)
+        stored = {**policy_to_tyk(policy, policy.access.all()), "is_inactive": policy.is_inactive, "active": True}
+        save_owned(same_id(policy_from_tyk({**stored, **request.data}), pk))
+        return Response(self.document(pk))
+
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Keys keep the id of a deleted policy; a key with no other one has no access."""
+        catalogue.delete_policy(self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def document(self, policy_id: str) -> dict[str, Any]:
+        return policy_documents(self.get_queryset().filter(pk=policy_id))[0]
+
+
+def policy_documents(policies: "QuerySet[Policy] | list[Policy]") -> list[dict[str, Any]]:
+    names = api_names({right.api_id for policy in policies for right in policy.access.all()})
+    shown = [policy_to_tyk(policy, policy.access.all(), names) for policy in policies]
+    return [
+        {**document, "is_inactive": policy.is_inactive, "active": None}
+        for document, policy in zip(shown, policies, strict=True)
+    ]
+
+
+def same_id(draft: PolicyDraft, policy_id: str) -> PolicyDraft:
+    """Raises DocumentError for an attempt to rename."""
+    if draft.id != policy_id:
+        raise refusal("/id", f"must stay {policy_id}", "fixed")
+    return draft
+
+
+def save_owned(draft: PolicyDraft) -> Policy:
+    """Here, unlike in Tyk's dialect, the organisation must exist. Raises DocumentError."""
+    if not Organisation.objects.filter(pk=draft.organisation_id).exists():
+        raise refusal("/org_id", f"{draft.organisation_id} is no organisation that exists", "does_not_exist")
+    return save_policy_draft(draft)

@@ -1,0 +1,97 @@
+"""Pages of the developer portal and the root page. They gather and show; rules live in the layers below."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse_lazy
+from django.utils import timezone
+from django.views.generic import TemplateView
+
+from monitors_app.models import TriggerEvent
+from organisations_app.models import Developer
+from organisations_app.tenancy import applications_of, developer_of, owned
+from portal_app.key_pages import key_cards
+from sessions_app.models import Key, UsageHour
+from sessions_app.usage_charts import daily_chart
+
+EVENTS_SHOWN = 20
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """The root page: what this is, and its doors."""
+    return render(request, "portal_app/home.html", {"demo": settings.GATEWAY_DEMO})
+
+
+class PortalLogin(LoginView):
+    template_name = "portal_app/login.html"
+    redirect_authenticated_user = True
+    next_page = reverse_lazy("portal:keys")
+
+
+class PortalLogout(LogoutView):
+    next_page = reverse_lazy("portal:login")
+
+
+class PasswordChange(PasswordChangeView):
+    template_name = "portal_app/password.html"
+    success_url = reverse_lazy("portal:keys")
+
+
+class DeveloperPage(LoginRequiredMixin, TemplateView):
+    """A page for developers. Other logins (staff, say) are told so instead."""
+
+    login_url = reverse_lazy("portal:login")
+    developer: Developer
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        developer = developer_of(request.user)
+        if request.user.is_authenticated and developer is None:
+            return render(request, "portal_app/no_developer.html", status=403)
+        if developer is not None:
+            self.developer = developer
+        return super().dispatch(request, *args, **kwargs)
+
+    def keys(self) -> QuerySet[Key]:
+        return owned(Key.objects.select_related("application").prefetch_related("credentials"), self.developer)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(developer=self.developer, zone=self.developer.organisation.timezone, **kwargs)
+
+
+class KeyList(DeveloperPage):
+    """All keys of the developer's applications with their live usage. Revoked ones come last."""
+
+    template_name = "portal_app/keys.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        cards = key_cards(list(self.keys()), timezone.now())
+        cards.sort(key=lambda card: card.key.revoked_at is not None)
+        return super().get_context_data(
+            cards=cards,
+            store_answers=all(card.bars is not None for card in cards),
+            applications=list(applications_of(self.developer)),
+            **kwargs,
+        )
+
+
+class KeyDetail(DeveloperPage):
+    """One key: live usage, limits of each API, two weeks of requests, and the thresholds that were reached lately."""
+
+    template_name = "portal_app/key.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        key = get_object_or_404(self.keys(), pk=kwargs["key_id"])
+        now, zone = timezone.now(), ZoneInfo(self.developer.organisation.timezone)
+        return super().get_context_data(
+            card=key_cards([key], now)[0],
+            chart=daily_chart(UsageHour.objects.filter(key=key.pk), zone, now),
+            events=TriggerEvent.objects.filter(key_id=key.pk, organisation_id=key.organisation_id)[:EVENTS_SHOWN],
+            **kwargs,
+        )

@@ -1,0 +1,51 @@
+"""Session documents of keys, put together from the database and the counter store, for every face that answers JSON."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from organisations_app.models import Organisation
+from policies_app.drafts import api_names
+from policies_app.models import PolicyAccess
+from sessions_app import usage
+from sessions_app.engine.types import StoreUnavailable
+from sessions_app.models import Key, KeyAccess, KeyPolicy
+from sessions_app.terms import read_holders
+from sessions_app.tyk import computed_key, stored_key
+from sessions_app.usage import QuotaUsage
+
+
+def stored_documents(keys: Sequence[Key]) -> dict[str, dict[str, Any]]:
+    """What was written, by key id: three queries whatever the number of keys."""
+    rights: defaultdict[str, list[KeyAccess]] = defaultdict(list)
+    for right in KeyAccess.objects.filter(key__in=keys):
+        rights[right.key_id].append(right)
+    policies: defaultdict[str, list[str]] = defaultdict(list)
+    for key_id, policy_id in KeyPolicy.objects.filter(key__in=keys).values_list("key_id", "policy_id"):
+        policies[key_id].append(policy_id)
+    names = api_names({right.api_id for several in rights.values() for right in several})
+    return {key.pk: stored_key(key, rights[key.pk], policies[key.pk], names) for key in keys}
+
+
+def computed_document(key: Key, live: Sequence[QuotaUsage] | None) -> dict[str, Any]:
+    """What counts: policies applied, with `live` usage (None: unknown)."""
+    holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
+    rights = list(PolicyAccess.objects.filter(policy__in=[policy.id for policy in holder.policies]))
+    names = api_names(holder.api_ids())
+    return computed_key(holder, stored_documents([key])[key.pk], rights, names, live)
+
+
+def live_usage(keys: Iterable[Key]) -> dict[str, list[QuotaUsage]] | None:
+    """Each key's quotas by key id; None when the store does not answer: what is configured can be read all the same."""
+    try:
+        return usage.key_quotas(list(keys))
+    except StoreUnavailable:
+        return None
+
+
+def live_organisation_usage(organisation: Organisation) -> QuotaUsage | None:
+    """The organisation's quota; None when it has none or the store does not answer."""
+    try:
+        return usage.organisation_quotas([organisation.pk]).get(organisation.pk)
+    except StoreUnavailable:
+        return None

@@ -1,0 +1,78 @@
+"""What the engine is given for one request: the grant of its token on its route, while the two are equally new (rule 1.5)."""
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sessions_app import grants, routes
+from sessions_app.edge.threads import in_thread
+from sessions_app.engine.types import Grant, Refusal, Snapshot
+from sessions_app.routes import Route, RouteTable
+from sessions_app.usage import snapshots
+
+Headers = Mapping[bytes, bytes]
+
+
+class RouteChanged(Exception):
+    """The path leads elsewhere since the request was matched: it has to be judged anew. Nothing was counted."""
+
+
+class Request(NamedTuple):
+    """What is judged. `path` is decoded; `raw_path`, if the request is to be passed on, is as it came: both must be under the route."""
+
+    path: str
+    headers: Headers
+    raw_path: str | None = None
+
+    def route_in(self, table: RouteTable) -> Route | None:
+        route, raw = table.match(self.path), self.raw_path
+        if route is None or raw is None or raw.startswith(route.listen_path) or raw == route.listen_path[:-1]:
+            return route
+        return None
+
+
+class Loader:
+    """One credential on one route. A grant is only handed out while the route is as new as the grant."""
+
+    __slots__ = ("request", "route", "table", "token")
+
+    def __init__(self, request: Request, table: RouteTable, route: Route, token: str) -> None:
+        self.request, self.table, self.route, self.token = request, table, route, token
+
+    def cached(self) -> Grant | None:
+        found = grants.cached(self.token, self.route.api_id)
+        if found is None or found.versions.gateway <= self.table.version:
+            return found
+        self._follow(routes.current())
+        return found if found.versions.gateway <= self.table.version else None
+
+    def compiled(self) -> Grant | Refusal:
+        found = grants.compile_grant(self.token, self.route.api_id)
+        if isinstance(found, Grant) and found.versions.gateway > self.table.version:
+            newest = routes.current()
+            self._follow(newest if found.versions.gateway <= newest.version else routes.refresh())
+        return found
+
+    def _follow(self, table: RouteTable) -> None:
+        if self.request.route_in(table) != self.route:
+            raise RouteChanged
+        self.table = table
+
+    def load(self, refresh: bool) -> Grant | Refusal:
+        return (None if refresh else self.cached()) or self.compiled()
+
+    def snapshots(self, names: Sequence[str]) -> Mapping[str, Snapshot]:
+        return snapshots(names)
+
+
+class AsyncLoader:
+    """As Loader, for the event loop: what reads the database goes to a thread."""
+
+    __slots__ = ("loader",)
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    async def load(self, refresh: bool) -> Grant | Refusal:
+        return (None if refresh else self.loader.cached()) or await in_thread(self.loader.compiled)
+
+    async def snapshots(self, names: Sequence[str]) -> Mapping[str, Snapshot]:
+        return await in_thread(snapshots, names)

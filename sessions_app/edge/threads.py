@@ -1,0 +1,26 @@
+"""Where blocking work of the event loop goes: a few threads, each with a database connection that is checked before use."""
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.db import close_old_connections
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+THREADS = 4
+_executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tollgate-sql")
+
+
+async def in_thread(function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    """Runs a function that reads the database. Its errors come through."""
+
+    def run() -> Result:
+        close_old_connections()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    return await asyncio.get_running_loop().run_in_executor(_executor, run)

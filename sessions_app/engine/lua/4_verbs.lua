@@ -1,0 +1,86 @@
+-- What people and restarts do to counters and versions.
+
+-- restore: creates a quota counter from its snapshot, or a fresh one, unless it exists by now (rule 9.2).
+-- KEYS  1 counter
+-- ARGV  1 now in ms (0: the store's clock), 2 used, 3 start, 4 fired, 5.. the limit
+-- RETURN 1 if it was created, else 0
+-- GUARANTEE  An existing counter is never changed.
+local function restore(keys, argv)
+  local now = clock(argv[1])
+  local counter = read_counter(keys[1])
+  if counter.used then return 0 end
+  local limits, outdated = parse_limits(argv, 5, now)
+  counter.start = tonumber(argv[3])
+  stage(counter, 'u', argv[2])
+  stage(counter, 's', argv[3])
+  stage(counter, 'f', argv[4])
+  if not outdated and period_runs(limits[1], counter, now) then
+    live_for_period(counter, limits[1], now)
+  else
+    live_until(counter, now + KEPT_AFTER_PERIOD)
+  end
+  settle(counter, now)
+  return 1
+end
+
+-- The counter that a verb acts on, with used as of now (0 if its period is over), or the reply that says why not.
+local function verb_target(keys, argv, at)
+  local now = clock(argv[1])
+  local limits, outdated = parse_limits(argv, at, now)
+  if outdated then return {OUTDATED, now} end
+  local counter = read_counter(keys[1])
+  if not counter.used then return {MISSING, now} end
+  local before = period_runs(limits[1], counter, now) and counter.used or 0
+  return nil, counter, limits[1], now, before
+end
+
+-- reset: usage becomes 0, fired thresholds are forgotten, a new period begins with the next request (rule 2.10).
+-- KEYS  1 counter, 2 dirty set
+-- ARGV  1 now in ms (0: the store's clock), 2.. the limit
+-- RETURN 0 JUDGED, now, used before; or 2 MISSING, now; or 3 OUTDATED, now
+-- GUARANTEE  The next period has another start than any before. Rate windows stay.
+local function reset(keys, argv)
+  local reply, counter, _, now, before = verb_target(keys, argv, 2)
+  if reply then return reply end
+  stage(counter, 'u', '0')
+  stage(counter, 's', digits(-math.max(1, math.abs(counter.start))))
+  stage(counter, 'f', '')
+  settle(counter, now)
+  redis.call('SADD', keys[2], counter.key)
+  return {JUDGED, now, before}
+end
+
+-- assign: sets usage (rule 2.12). The period goes on, or begins now if none runs; what fired in it stays fired.
+-- KEYS  1 counter, 2 dirty set
+-- ARGV  1 now in ms (0: the store's clock), 2 used, 3.. the limit
+-- RETURN as reset
+local function assign(keys, argv)
+  local reply, counter, limit, now, before = verb_target(keys, argv, 3)
+  if reply then return reply end
+  if not period_runs(limit, counter, now) then begin_period(counter, now) end
+  stage(counter, 'u', argv[2])
+  live_for_period(counter, limit, now)
+  settle(counter, now)
+  redis.call('SADD', keys[2], counter.key)
+  return {JUDGED, now, before}
+end
+
+-- publish: tells the store which versions are current. Version = max(stored, given).
+-- KEYS  versions; ARGV one number for each
+-- RETURN how many were raised
+local function publish(keys, argv)
+  local raised = 0
+  for i, key in ipairs(keys) do
+    local known = tonumber(redis.call('GET', key))
+    if not known or known < tonumber(argv[i]) then
+      redis.call('SET', key, argv[i])
+      raised = raised + 1
+    end
+  end
+  return raised
+end
+
+redis.register_function(LIBRARY .. '_restore', restore)
+redis.register_function(LIBRARY .. '_reset', reset)
+redis.register_function(LIBRARY .. '_assign', assign)
+redis.register_function(LIBRARY .. '_publish', publish)

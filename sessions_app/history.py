@@ -1,0 +1,102 @@
+"""Usage in the database: snapshots that restore a lost store (rule 9.2), and usage by the hour for charts and bills.
+
+Both are copied from the counter store as absolute numbers, so that repeating a copy changes nothing.
+"""
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from django.db import transaction
+
+from organisations_app.models import Organisation
+from sessions_app.engine import rollup
+from sessions_app.engine.rollup import HourOfUsage, TakenSnapshots
+from sessions_app.engine.wire import Store
+from sessions_app.models import UsageHour, UsageSnapshot
+
+ROWS_PER_STATEMENT = 500
+
+
+def copy_counters(store: Store, bucket: int) -> int:
+    """Snapshots the bucket's counters that changed since the last time; returns how many. Raises StoreUnavailable."""
+    dirty = rollup.take_dirty(store, bucket)
+    for taken in rollup.read_counters(store, dirty.counters):
+        save_snapshots(taken)
+    if dirty.generation:
+        rollup.drop_dirty(store, bucket, dirty.generation)
+    return len(dirty.counters)
+
+
+@transaction.atomic
+def save_snapshots(taken: TakenSnapshots) -> None:
+    """A row that another worker took later stays as it is."""
+    at = _moment(taken.taken_at_ms)
+    newer = set(
+        UsageSnapshot.objects.select_for_update()
+        .filter(counter__in=list(taken.snapshots), taken_at__gt=at)
+        .values_list("counter", flat=True)
+    )
+    rows = [
+        UsageSnapshot(counter=counter, used=snapshot.used, period_start_ms=snapshot.period_start_ms, fired=snapshot.fired, taken_at=at)
+        for counter, snapshot in taken.snapshots.items()
+        if counter not in newer
+    ]
+    UsageSnapshot.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["counter"], update_fields=["used", "period_start_ms", "fired", "taken_at"]
+    )
+
+
+def copy_hours(store: Store, bucket: int) -> int:
+    """Copies the bucket's hourly usage and lets the store forget hours gone by; returns the rows written. Raises StoreUnavailable."""
+    hours, finished = rollup.read_hours(store, bucket)
+    written = sum(save_hours(hours[begin : begin + ROWS_PER_STATEMENT]) for begin in range(0, len(hours), ROWS_PER_STATEMENT))
+    rollup.forget_hours(store, bucket, finished)
+    return written
+
+
+@transaction.atomic
+def save_hours(hours: Sequence[HourOfUsage]) -> int:
+    """Writes the rows that grew. Usage of organisations that are gone is nobody's any more and left out."""
+    known = {_identity(row): row for row in _stored(hours)}
+    alive = set(Organisation.objects.filter(pk__in={hour.organisation_id for hour in hours}).values_list("pk", flat=True))
+    rows = [
+        row
+        for hour in hours
+        if hour.organisation_id in alive and (row := _grown(hour, known.get((hour.key_id, hour.api_id, _start(hour), str(hour.epoch)))))
+    ]
+    UsageHour.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["key", "api", "hour", "epoch"], update_fields=["passed", "denied"]
+    )
+    return len(rows)
+
+
+def _stored(hours: Sequence[HourOfUsage]) -> Sequence[UsageHour]:
+    return UsageHour.objects.select_for_update().filter(
+        key__in={hour.key_id for hour in hours}, hour__in={_start(hour) for hour in hours}, epoch__in={str(hour.epoch) for hour in hours}
+    )
+
+
+def _identity(row: UsageHour) -> tuple[str, str, datetime, str]:
+    return row.key_id, row.api_id, row.hour, row.epoch
+
+
+def _grown(hour: HourOfUsage, known: UsageHour | None) -> UsageHour | None:
+    """The row to write, or None when the stored one says the same or, after a store came back with older data, more."""
+    if known is not None and known.passed >= hour.passed and known.denied >= hour.denied:
+        return None
+    return UsageHour(
+        organisation_id=hour.organisation_id,
+        key_id=hour.key_id,
+        api_id=hour.api_id,
+        hour=_start(hour),
+        epoch=str(hour.epoch),
+        passed=max(hour.passed, known.passed if known else 0),
+        denied=max(hour.denied, known.denied if known else 0),
+    )
+
+
+def _start(hour: HourOfUsage) -> datetime:
+    return _moment(hour.hour_start_ms)
+
+
+def _moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,40 @@
+"""Housekeeping of the counter store. Each task may be repeated, and a run that finds the store down leaves its work to the next."""
+import logging
+
+from celery import shared_task
+
+from organisations_app import versions
+from sessions_app import history
+from sessions_app.engine.names import BUCKETS
+from sessions_app.engine.types import StoreUnavailable
+from sessions_app.publishing import publish
+from sessions_app.store import sync_store
+
+log = logging.getLogger(__name__)
+
+
+@shared_task
+def snapshot_usage() -> None:
+    """Copies changed counters to the database (rule 9.2)."""
+    try:
+        for bucket in range(BUCKETS):
+            history.copy_counters(sync_store(), bucket)
+    except StoreUnavailable as error:
+        log.warning("no snapshot of usage was taken: %s", error)
+
+
+@shared_task
+def roll_up_usage() -> None:
+    """Copies usage by the hour to the database."""
+    try:
+        for bucket in range(BUCKETS):
+            history.copy_hours(sync_store(), bucket)
+    except StoreUnavailable as error:
+        log.warning("hourly usage was not copied: %s", error)
+
+
+@shared_task
+def publish_pending() -> None:
+    """Publishes configuration whose process died, or whose store was down, before it could (rule 1.5)."""
+    if scopes := versions.unpublished():
+        publish(scopes)

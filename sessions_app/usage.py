@@ -1,0 +1,128 @@
+"""Usage as people see it: live counters of keys and organisations, and their reset (rules 2.9, 2.10, 5.6)."""
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from organisations_app.models import Organisation
+from policies_app.limits import Source
+from sessions_app import grants
+from sessions_app.engine import check, names
+from sessions_app.engine.types import Grant, LimitName, LimitState, QuotaLimit, Snapshot, Versions
+from sessions_app.models import Key, OrgSession, UsageSnapshot
+from sessions_app.store import sync_store
+from sessions_app.terms import Holder, read_holders
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaUsage:
+    """One quota counter of a key. `scope` is "", `policy:<id>` or `api:<id>`; `api_ids` are the APIs that it counts.
+
+    `renews_at` is in unix seconds; None when the quota never renews or no period runs (it begins with the next request).
+    `shared`: the counter belongs to a custom rate limit key (section 5).
+    """
+
+    scope: str
+    api_ids: tuple[str, ...]
+    max: int
+    used: int
+    remaining: int
+    period_seconds: int | None
+    renews_at: int | None
+    shared: bool
+
+    @property
+    def api_id(self) -> str | None:
+        """Of a per-API counter."""
+        return self.scope.removeprefix("api:") if self.scope.startswith("api:") else None
+
+    @property
+    def percent(self) -> float:
+        return min(100.0, 100 * self.used / self.max)
+
+
+def key_quotas(keys: Sequence[Key]) -> dict[str, list[QuotaUsage]]:
+    """Live quota counters by key id, the key-level ones first, in one round trip. Unlimited quotas have no counter.
+
+    Raises StoreUnavailable.
+    """
+    holders = read_holders([(key.organisation_id, key.pk) for key in keys])
+    asked = [(holder, source, api_ids) for holder in holders.values() for source, api_ids in quota_sources(holder)]
+    looks = [_look(holder, _quota(holder, source)) for holder, source, _ in asked]
+    states = check.peek(sync_store(), snapshots, looks) if looks else []
+    quotas: dict[str, list[QuotaUsage]] = {key.pk: [] for key in keys}
+    for (holder, source, api_ids), (state,) in zip(asked, states, strict=True):
+        quotas[holder.key.pk].append(_usage(source, api_ids, state, shared=grants.custom_subject(holder) is not None))
+    return quotas
+
+
+def organisation_quotas(organisation_ids: Iterable[str]) -> dict[str, QuotaUsage]:
+    """Live organisation quotas by organisation id, of those that have one, in one round trip. Raises StoreUnavailable."""
+    sessions = OrgSession.objects.select_related("organisation").filter(organisation__in=list(organisation_ids))
+    limits = {session: limit for session in sessions if (limit := organisation_quota(session))}
+    looks = [_bare_grant(session.organisation_id, limit) for session, limit in limits.items()]
+    states = check.peek(sync_store(), snapshots, looks) if looks else []
+    return {
+        session.organisation_id: _usage(Source(session.limits(), "", "org"), (), state, shared=False)
+        for session, (state,) in zip(limits, states, strict=True)
+    }
+
+
+def reset_key_quota(key: Key) -> int:
+    """Resets every quota counter that the key really uses, also a shared one; returns the units used before. Raises StoreUnavailable."""
+    holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
+    limits = {limit.counter: limit for source, _ in quota_sources(holder) for limit in [_quota(holder, source)]}
+    return sum(check.reset(sync_store(), snapshots, limit) for limit in limits.values())
+
+
+def reset_organisation_quota(organisation: Organisation) -> int:
+    """Resets the organisation's quota counter; returns the units used before. Raises StoreUnavailable."""
+    session = OrgSession.objects.select_related("organisation").filter(organisation=organisation).first()
+    limit = organisation_quota(session) if session else None
+    return check.reset(sync_store(), snapshots, limit) if limit else 0
+
+
+def snapshots(counters: Sequence[str]) -> Mapping[str, Snapshot]:
+    """The last copies of these counters in the database (rule 9.2)."""
+    rows = UsageSnapshot.objects.filter(counter__in=list(counters))
+    return {row.counter: Snapshot(row.used, row.period_start_ms, row.fired) for row in rows}
+
+
+# --- which counters a key has -----------------------------------------------------------------------------------------
+
+
+def quota_sources(holder: Holder) -> list[tuple[Source, tuple[str, ...]]]:
+    """The limited quota sources of a key with the APIs that each counts; key-level ones first. One per counter."""
+    found: dict[str, tuple[Source, list[str]]] = {}
+    root = Source(holder.terms.limits, "", f"key:{holder.key.pk}")
+    if not holder.terms.policies and root.limits.has_quota:
+        found[grants.key_counter(holder, root)] = (root, [])
+    for api_id in holder.api_ids():
+        terms = grants.terms_on(holder, api_id)
+        if terms is not None and terms.quota.limits.has_quota:
+            found.setdefault(grants.key_counter(holder, terms.quota), (terms.quota, []))[1].append(api_id)
+    return sorted(((source, tuple(apis)) for source, apis in found.values()), key=lambda item: item[0].scope.startswith("api:"))
+
+
+def _quota(holder: Holder, source: Source) -> QuotaLimit:
+    counter = grants.key_counter(holder, source)
+    return grants.quota_limit(LimitName.KEY_QUOTA, counter, source, holder.key.organisation.timezone)
+
+
+def organisation_quota(session: OrgSession) -> QuotaLimit | None:
+    source = Source(session.limits(), "", "org")
+    if not source.limits.has_quota:
+        return None
+    counter = names.organisation_counter(session.organisation_id)
+    return grants.quota_limit(LimitName.ORG_QUOTA, counter, source, session.organisation.timezone)
+
+
+def _look(holder: Holder, limit: QuotaLimit) -> Grant:
+    return _bare_grant(holder.key.organisation_id, limit, holder.key.pk)
+
+
+def _bare_grant(organisation_id: str, limit: QuotaLimit, key_id: str = "") -> Grant:
+    """A grant that is only good for looking at one counter."""
+    return Grant(organisation_id, names.bucket_of(organisation_id), key_id, "", Versions(0, 0, 0), (limit,), b"")
+
+
+def _usage(source: Source, api_ids: tuple[str, ...], state: LimitState, *, shared: bool) -> QuotaUsage:
+    return QuotaUsage(source.scope, api_ids, state.max, state.used, state.remaining, state.window_seconds, state.resets_at, shared)

@@ -1,0 +1,47 @@
+"""A change moves its version in its own transaction, and none is forgotten (rule 1.5)."""
+import pytest
+from django.db import transaction
+
+from organisations_app import versions
+
+
+@pytest.fixture
+def told(monkeypatch):
+    published: list[list[str]] = []
+    monkeypatch.setattr(versions, "_publisher", published.append)
+    return published
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_committed_change_is_published_and_stays_marked_until_the_store_knows(told):
+    versions.bump(versions.GATEWAY, "org:acme")
+    assert told == [[versions.GATEWAY, "org:acme"]]
+    assert set(versions.unpublished()) == {versions.GATEWAY, "org:acme"}
+    versions.mark_published(versions.numbers([versions.GATEWAY]))
+    assert versions.unpublished() == ["org:acme"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_that_is_rolled_back_never_happened(told):
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        versions.bump("org:acme")
+        raise ZeroDivisionError
+    assert (told, versions.numbers(["org:acme"]), versions.unpublished()) == ([], {"org:acme": 0}, [])
+
+
+@pytest.mark.django_db
+def test_a_late_publication_does_not_hide_a_newer_change(told):
+    versions.bump("org:acme")
+    before = versions.numbers(["org:acme"])
+    versions.bump("org:acme")
+    versions.mark_published(before)
+    assert versions.unpublished() == ["org:acme"]
+
+
+@pytest.mark.django_db
+def test_numbers_only_grow():
+    seen = []
+    for _ in range(3):
+        versions.bump("org:acme", "org:acme")
+        seen.append(versions.numbers(["org:acme"])["org:acme"])
+    assert seen == [1, 2, 3]
