@@ -1,4 +1,4 @@
-"""`python -m bench`: measures every scenario after another, each on a server of its own, and prints the report as Markdown."""
+"""`python -m bench`: measures one scenario after another, each on its own server, and prints the report as Markdown."""
 
 import argparse
 import json
@@ -9,19 +9,24 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import redis
 
 from bench import report, scenarios
+from bench.findings import Findings, findings_from
 from bench.load import Load, LoadError, put_load, require_wrk
 from bench.scenarios import SCENARIOS, Scenario, Seeded
 from bench.servers import ServerError, require_ok, running_server
 from gateway_project.store import StoreError, running_store
 
 README = Path(__file__).parent.parent / "README.md"
+PROBE = "probe"
 WARM_UP_SECONDS = 1
-# What the developer's shell says about their own gateway must not reach the measured one.
-NOT_INHERITED = ("DATABASE_URL", "GATEWAY_RESPONSES", "GATEWAY_DECIDE_NETS")
+# All that a gateway needs of its surroundings; what the shell says of the developer's own gateway must not reach it.
+INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH")
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,27 @@ class Bench:
 
     def measure(self, scenario: Scenario, seconds: float) -> Load:
         print(f"{scenario.name} ...", file=sys.stderr)
-        environment = {**self.environment, "DJANGO_SETTINGS_MODULE": scenario.settings}
         headers = scenario.headers(self.seeded)
-        with running_server(scenario.application, scenario.interface, environment, self._log(scenario)) as base:
+        with running_server(scenario.server, self.environment, self._log(scenario)) as base:
             require_ok(base + scenario.path, headers)
             put_load(base + scenario.path, headers, WARM_UP_SECONDS)
-            return put_load(base + scenario.path, headers, seconds)
+            judged = self._judged()
+            load = put_load(base + scenario.path, headers, seconds)
+            if scenario.judges and self._judged() - judged < load.requests:
+                raise LoadError(f"{scenario.name}: requests passed uncounted: the store was too slow")
+            return load
+
+    def _judged(self) -> int:
+        """How often the store was asked to judge."""
+        with redis.Redis.from_url(self.environment["REDIS_URL"]) as store:
+            return int(store.info("commandstats").get("cmdstat_fcall", {}).get("calls", 0))
+
+    def probe(self, seconds: float) -> Findings:
+        print(f"{PROBE} ...", file=sys.stderr)
+        environment = {**self.environment, "DJANGO_SETTINGS_MODULE": scenarios.ENFORCED_SETTINGS}
+        return findings_from(
+            _run("bench.probe", json.dumps(asdict(self.seeded)), str(seconds), environment=environment)
+        )
 
     def _log(self, scenario: Scenario) -> Path:
         return self.directory / f"{scenario.name}.log"
@@ -51,7 +71,8 @@ def main(arguments: Sequence[str]) -> int:
         require_wrk()
         with _bench() as bench:
             loads = {each.name: bench.measure(each, options.seconds) for each in SCENARIOS if each.name in options.only}
-        text = report.render(loads, options.seconds)
+            findings = bench.probe(options.seconds / 3) if PROBE in options.only else None
+        text = report.render(loads, findings, options.seconds)
         print(text)
         if options.readme:
             report.replace_in(README, text)
@@ -62,10 +83,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    names = [scenario.name for scenario in SCENARIOS]
+    names = [*(scenario.name for scenario in SCENARIOS), PROBE]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--seconds", type=int, default=6, help="length of each measurement (default: 6)")
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=f"of {', '.join(names)}")
+    only = f"measure these only, of {', '.join(names)}"
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=only)
     parser.add_argument("--readme", action="store_true", help="also write the report into README.md")
     return parser.parse_args(arguments)
 
@@ -76,13 +98,13 @@ def _bench() -> Iterator[Bench]:
         directory = Path(name)
         with running_store(directory) as store_url:
             environment = _environment(directory, store_url)
-            with running_server(*scenarios.BARE_ASGI[:2], environment, directory / "upstream.log") as upstream:
+            with running_server(scenarios.BARE_ASGI, environment, directory / "upstream.log") as upstream:
                 yield Bench(directory, environment, _seed(environment, upstream))
 
 
 def _environment(directory: Path, store_url: str) -> dict[str, str]:
     """A gateway as in production, with all its state in this run's folder."""
-    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    inherited = {name: value for name, value in os.environ.items() if name in INHERITED}
     own = {
         "DEBUG": "false",
         "GATEWAY_DEMO": "0",
@@ -99,11 +121,16 @@ def _environment(directory: Path, store_url: str) -> dict[str, str]:
 
 
 def _seed(environment: Mapping[str, str], upstream: str) -> Seeded:
-    command = [sys.executable, "-m", "bench.seed", f"{upstream}/"]
+    return Seeded(**_run("bench.seed", f"{upstream}/", environment=environment))
+
+
+def _run(module: str, *arguments: str, environment: Mapping[str, str]) -> Any:
+    """The JSON that a module of ours prints; in a process of its own, because it needs Django with these settings."""
+    command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ServerError(f"The seed failed:\n{done.stderr}")
-    return Seeded(**json.loads(done.stdout))
+        raise ServerError(f"{module} failed:\n{done.stderr}")
+    return json.loads(done.stdout)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class LoadError(Exception):
 class Load:
     """What the server did under load; every answer was a good one."""
 
+    requests: int
     requests_per_second: float
     median_ms: float
     p99_ms: float
@@ -28,13 +29,16 @@ class Load:
 def require_wrk() -> None:
     """Raises LoadError."""
     if not shutil.which("wrk"):
-        raise LoadError("The load generator wrk is not on PATH. Debian and Ubuntu: apt-get install wrk; macOS: brew install wrk.")
+        raise LoadError(
+            "The load generator wrk is not on PATH. Debian, Ubuntu: apt-get install wrk; macOS: brew install wrk."
+        )
 
 
 def put_load(url: str, headers: Mapping[str, str], seconds: float) -> Load:
     """Keeps the server busy for `seconds`, whole ones at least 1. Raises LoadError if any answer was an error."""
     words = [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
-    command = ["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{max(1, round(seconds))}s", "-s", str(REPORT), *words, url]
+    duration = f"{max(1, round(seconds))}s"
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{duration}", "-s", str(REPORT), *words, url]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LoadError(f"wrk failed on {url}: {done.stderr.strip()}")
@@ -43,5 +47,8 @@ def put_load(url: str, headers: Mapping[str, str], seconds: float) -> Load:
 
 def _load(report: Mapping[str, Any], url: str) -> Load:
     if report["refused"] or report["broken"]:
-        raise LoadError(f"{url}: {report['refused']} of {report['requests']} requests were refused, {report['broken']} broke off.")
-    return Load(report["requests"] / report["duration_us"] * 1e6, report["median_us"] / 1000, report["p99_us"] / 1000)
+        raise LoadError(
+            f"{url}: of {report['requests']} requests {report['refused']} failed, {report['broken']} broke."
+        )
+    requests = report["requests"]
+    return Load(requests, requests / report["duration_us"] * 1e6, report["median_us"] / 1000, report["p99_us"] / 1000)

@@ -5,8 +5,17 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from bench.findings import Findings
 from bench.load import CONNECTIONS, Load
-from bench.scenarios import COUNTER_BYTES_AT_MOST, SCENARIOS, TARGETS, Scenario, Target
+from bench.scenarios import (
+    COUNTER_BYTES_AT_MOST,
+    ROUND_TRIPS_AT_MOST,
+    SCENARIOS,
+    STATEMENTS_AT_MOST,
+    TARGETS,
+    Scenario,
+    Target,
+)
 
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 LABELS = {scenario.name: scenario.label.replace("*", "") for scenario in SCENARIOS}
@@ -16,12 +25,19 @@ class ReadmeError(Exception):
     """The README has no place for the report."""
 
 
-def render(loads: Mapping[str, Load], seconds: float) -> str:
+def render(loads: Mapping[str, Load], findings: Findings | None, seconds: float) -> str:
     """`loads` by the scenario's name; what was not measured is left out."""
+    measured = [_load_row(scenario, loads[scenario.name]) for scenario in SCENARIOS if scenario.name in loads]
+    ratios = [_ratio_row(target, loads) for target in TARGETS if {target.scenario, target.peer} <= set(loads)]
     tables = [
-        _table(("", "requests/s", "median ms", "p99 ms"), [_load_row(each, loads[each.name]) for each in SCENARIOS if each.name in loads]),
-        _table(("ratio", "measured", "target", ""), [_ratio_row(each, loads) for each in TARGETS if {each.scenario, each.peer} <= set(loads)]),
+        _table(("server", "requests/s", "median ms", "p99 ms"), measured),
+        _table(("ratio of requests/s", "measured", "target", ""), ratios),
     ]
+    if findings:
+        tables += [
+            _table(("call of the store", "median µs", "calls/s, 64 in flight"), _call_rows(findings)),
+            _table(("economy", "measured", "target", ""), _economy_rows(findings)),
+        ]
     return "\n\n".join([_conditions(seconds), *(table for table in tables if table)])
 
 
@@ -37,8 +53,8 @@ def replace_in(readme: Path, report: str) -> None:
 
 def _conditions(seconds: float) -> str:
     return (
-        f"{CONNECTIONS} connections of wrk for {seconds:g} s each, one Granian worker; server, store (Valkey) and load share "
-        f"{os.cpu_count()} cores. Python {platform.python_version()}, {platform.system()} {platform.machine()}."
+        f"{CONNECTIONS} connections of wrk for {seconds:g} s each, one Granian worker; server, store (Valkey) and load "
+        f"share {os.cpu_count()} cores. Python {platform.python_version()}, {platform.system()} {platform.machine()}."
     )
 
 
@@ -51,10 +67,35 @@ def _ratio_row(target: Target, loads: Mapping[str, Load]) -> tuple[str, ...]:
     name = f"{LABELS[target.scenario]} : {LABELS[target.peer]}"
     if target.at_least is None:
         return name, f"{ratio:.2f}", "", ""
-    return name, f"{ratio:.2f}", f"≥ {target.at_least:g}", verdict(ratio >= target.at_least)
+    return name, f"{ratio:.2f}", f"≥ {target.at_least:g}", _verdict(ratio >= target.at_least)
 
 
-def verdict(reached: bool) -> str:
+def _call_rows(findings: Findings) -> list[tuple[str, ...]]:
+    labels = {"increment": "`INCR`, for comparison", "one": "one limit", "four": "four limits, all or none"}
+    return [
+        (label, f"{findings.call_us[name]:.0f}", f"{findings.calls_per_second[name]:,.0f}")
+        for name, label in labels.items()
+    ]
+
+
+def _economy_rows(findings: Findings) -> list[tuple[str, ...]]:
+    faces = (("`/decide/forward-auth`", findings.decide), ("the middleware", findings.middleware))
+    rows = []
+    for face, work in faces:
+        rows.append(_ceiling_row(f"round trips per warm decision, {face}", work.round_trips, ROUND_TRIPS_AT_MOST))
+        rows.append(_ceiling_row(f"SQL statements per warm decision, {face}", work.statements, STATEMENTS_AT_MOST))
+    subjects = {"key": "a key", "org": "an organisation"}
+    for subject, label in subjects.items():
+        what = f"bytes of the counter of {label} (quota, rate, fired thresholds)"
+        rows.append(_ceiling_row(what, findings.counter_bytes[subject], COUNTER_BYTES_AT_MOST))
+    return rows
+
+
+def _ceiling_row(what: str, measured: float, at_most: float) -> tuple[str, ...]:
+    return what, f"{measured:g}", f"≤ {at_most:g}", _verdict(measured <= at_most)
+
+
+def _verdict(reached: bool) -> str:
     return "ok" if reached else "MISSED"
 
 

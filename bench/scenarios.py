@@ -9,17 +9,35 @@ GATEWAY_SETTINGS = "gateway_project.settings"
 BARE_SETTINGS = "bench.apps.bare_settings"
 ENFORCED_SETTINGS = "bench.apps.enforced_settings"
 
+Headers = Mapping[str, str]
+
 
 @dataclass(frozen=True)
 class Seeded:
-    """What the seed made: raw keys with one limit (key quota) and with all four, and the token for `/decide/*`."""
+    """What the seed made: raw keys, and the token for `/decide/*`.
+
+    The first key has one limit (its quota), the second all four (rate and quota of key and organisation), none of which
+    is ever reached. The third has limits as people set them, for the size of counters.
+    """
 
     one_limit_key: str
     four_limits_key: str
+    typical_key: str
     decide_token: str
 
+    def decide_headers(self, key: str) -> Headers:
+        """As a reverse proxy asks about a request with this key."""
+        forwarded = {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": DJANGO_PATH}
+        return {"Authorization": key, "X-Decide-Token": self.decide_token, **forwarded}
 
-HeadersOf = Callable[[Seeded], Mapping[str, str]]
+
+@dataclass(frozen=True)
+class Server:
+    """What Granian is told to serve, and with which settings."""
+
+    application: str
+    interface: str
+    settings: str
 
 
 @dataclass(frozen=True)
@@ -28,11 +46,14 @@ class Scenario:
 
     name: str
     label: str
-    application: str
-    interface: str
-    settings: str
+    server: Server
     path: str
-    headers: HeadersOf
+    headers: Callable[[Seeded], Headers]
+
+    @property
+    def judges(self) -> bool:
+        """Whether the gateway judges and counts each request."""
+        return self.server in (GATEWAY, ENFORCED)
 
 
 @dataclass(frozen=True)
@@ -44,36 +65,36 @@ class Target:
     at_least: float | None
 
 
-def _no_headers(seeded: Seeded) -> Mapping[str, str]:
+BARE_ASGI = Server("bench.apps.bare:application", "asgi", GATEWAY_SETTINGS)
+GATEWAY = Server("gateway_project.asgi:application", "asgi", GATEWAY_SETTINGS)
+DJANGO = Server("gateway_project.wsgi:application", "wsgi", BARE_SETTINGS)
+ENFORCED = Server("gateway_project.wsgi:application", "wsgi", ENFORCED_SETTINGS)
+
+
+def _no_headers(seeded: Seeded) -> Headers:
     return {}
 
 
-def _one_limit(seeded: Seeded) -> Mapping[str, str]:
+def _one_limit(seeded: Seeded) -> Headers:
     return {"Authorization": seeded.one_limit_key}
 
 
-def _decide(key: str, token: str) -> Mapping[str, str]:
-    forwarded = {"X-Forwarded-Method": "GET", "X-Forwarded-Uri": DJANGO_PATH}
-    return {"Authorization": key, "X-Decide-Token": token, **forwarded}
+def _decide_one(seeded: Seeded) -> Headers:
+    return seeded.decide_headers(seeded.one_limit_key)
 
 
-BARE_ASGI = ("bench.apps.bare:application", "asgi", GATEWAY_SETTINGS)
-GATEWAY = ("gateway_project.asgi:application", "asgi", GATEWAY_SETTINGS)
-DJANGO = ("gateway_project.wsgi:application", "wsgi", BARE_SETTINGS)
-ENFORCED = ("gateway_project.wsgi:application", "wsgi", ENFORCED_SETTINGS)
+def _decide_four(seeded: Seeded) -> Headers:
+    return seeded.decide_headers(seeded.four_limits_key)
+
 
 SCENARIOS = (
-    Scenario("asgi", "Bare ASGI application", *BARE_ASGI, "/", _no_headers),
-    Scenario(
-        "decide", "**`/decide/forward-auth`**, one limit", *GATEWAY, FORWARD_AUTH_PATH, lambda seeded: _decide(seeded.one_limit_key, seeded.decide_token)
-    ),
-    Scenario(
-        "decide-four", "**`/decide/forward-auth`**, four limits", *GATEWAY, FORWARD_AUTH_PATH, lambda seeded: _decide(seeded.four_limits_key, seeded.decide_token)
-    ),
-    Scenario("proxy", "**Proxy** to the bare ASGI application, one limit", *GATEWAY, PROXIED_PATH, _one_limit),
-    Scenario("django", "Bare Django view (WSGI)", *DJANGO, DJANGO_PATH, _no_headers),
-    Scenario("middleware", "The same view behind **the middleware**, one limit", *ENFORCED, DJANGO_PATH, _one_limit),
-    Scenario("drf", "DRF throttling on a Redis cache (WSGI)", *DJANGO, THROTTLED_PATH, _one_limit),
+    Scenario("asgi", "Bare ASGI application", BARE_ASGI, "/", _no_headers),
+    Scenario("decide", "**`/decide/forward-auth`**", GATEWAY, FORWARD_AUTH_PATH, _decide_one),
+    Scenario("decide-four", "**`/decide/forward-auth`**, four limits", GATEWAY, FORWARD_AUTH_PATH, _decide_four),
+    Scenario("proxy", "**Proxy** to the bare ASGI application", GATEWAY, PROXIED_PATH, _one_limit),
+    Scenario("django", "Bare Django view (WSGI)", DJANGO, DJANGO_PATH, _no_headers),
+    Scenario("middleware", "The same view behind **the middleware**", ENFORCED, DJANGO_PATH, _one_limit),
+    Scenario("drf", "DRF throttling on a Redis cache (WSGI)", DJANGO, THROTTLED_PATH, _one_limit),
 )
 
 TARGETS = (
@@ -85,4 +106,6 @@ TARGETS = (
     Target("proxy", "asgi", None),
 )
 
+ROUND_TRIPS_AT_MOST = 1
+STATEMENTS_AT_MOST = 0
 COUNTER_BYTES_AT_MOST = 300

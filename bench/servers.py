@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.scenarios import Server
 from gateway_project.child import Child
 from gateway_project.store import free_port
 
@@ -20,10 +21,11 @@ class ServerError(Exception):
 
 
 @contextmanager
-def running_server(application: str, interface: str, environment: Mapping[str, str], log: Path) -> Iterator[str]:
-    """Serves `module:name` with the options of `manage.py up`; gives the base URL once it listens. Raises ServerError."""
+def running_server(server: Server, environment: Mapping[str, str], log: Path) -> Iterator[str]:
+    """Serves with the options of `manage.py up`; gives the base URL once it listens. Raises ServerError."""
     port = free_port()
-    child = Child(application, _command(application, interface, port), log, environment)
+    environment = {**environment, "DJANGO_SETTINGS_MODULE": server.settings}
+    child = Child(server.application, _command(server, port), log, environment)
     try:
         base = f"http://127.0.0.1:{port}"
         _wait_until_listening(base, child)
@@ -44,11 +46,10 @@ def require_ok(url: str, headers: Mapping[str, str]) -> None:
         raise ServerError(f"{url} answered {error.code}, not 200: {error.read(500).decode(errors='replace')}") from None
 
 
-def _command(application: str, interface: str, port: int) -> list[str]:
-    return [
-        *(sys.executable, "-m", "granian", application, "--interface", interface, "--loop", "uvloop", "--no-ws"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--log-level", "warning"),
-    ]
+def _command(server: Server, port: int) -> list[str]:
+    what = f"{server.application} --interface {server.interface} --host 127.0.0.1 --port {port}"
+    how = "--workers 1 --loop uvloop --no-ws --log-level warning"
+    return [sys.executable, "-m", "granian", *what.split(), *how.split()]
 
 
 def _wait_until_listening(base: str, child: Child) -> None:

@@ -1,11 +1,57 @@
-"""The ASGI application."""
+"""The ASGI application: the data plane for APIs, the edge's own addresses, and Django for everything that is the gateway's."""
 
 import os
+from typing import Any
 
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
 
-application = get_asgi_application()
+control_plane: Any = get_asgi_application()
 settings.ENVIRONMENT.stop_if_invalid()
+
+# Django's registry has to be ready before what uses its models.
+from sessions_app.edge import metrics  # noqa: E402
+from sessions_app.edge.answers import Receive, Scope, Send  # noqa: E402
+from sessions_app.edge.data_plane import Application, DataPlane, refuse_websocket  # noqa: E402
+from sessions_app.edge.decide import decide  # noqa: E402
+from sessions_app.edge.proxy import Proxy  # noqa: E402
+from sessions_app.edge.usage import me  # noqa: E402
+
+DEMO_APPLICATION = "demo.asgi.application"
+
+
+def _faces() -> dict[str, Application]:
+    """Who serves which reserved first segment of a path."""
+    faces: dict[str, Application] = dict.fromkeys(settings.GATEWAY_RESERVED_PREFIXES, control_plane)
+    faces |= {"decide": decide, "me": me, "metrics": metrics.expose}
+    if settings.GATEWAY_DEMO:
+        faces["demo"] = import_string(DEMO_APPLICATION)
+    return faces
+
+
+proxy = Proxy(settings.GATEWAY_UPSTREAM_CONNECT_SECONDS, settings.GATEWAY_UPSTREAM_READ_SECONDS)
+data_plane = DataPlane(control_plane, proxy)
+faces = _faces()
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """By the first segment of the path: reserved ones are ours, all others are APIs'."""
+    if scope["type"] == "http":
+        segment = scope["path"][1:].partition("/")[0]
+        await faces.get(segment, data_plane)(scope, receive, send)
+    elif scope["type"] == "lifespan":
+        await _live(receive, send)
+    else:
+        await refuse_websocket(scope, receive, send)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Everything is opened by its first use, in the loop that uses it; only closing needs the server's word."""
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await proxy.close()
+    await send({"type": "lifespan.shutdown.complete"})

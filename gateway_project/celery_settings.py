@@ -3,6 +3,8 @@
 from typing import Any
 from urllib.parse import urlsplit
 
+QUEUES = ("relay", "deliveries", "mail", "housekeeping", "celery")
+
 # A task killed with its worker is handed out again after this long. No task runs longer than a delivery attempt
 # (10 s), and the database's own claims say who may work, so an early second hand-out is harmless.
 REDELIVER_AFTER_SECONDS = 120

@@ -57,6 +57,8 @@ class Environment:
     store_timeout_ms: int
     snapshot_seconds: int
     max_hold_seconds: int
+    upstream_connect_seconds: int
+    upstream_read_seconds: int
     problems: tuple[Problem, ...]
 
     def stop_if_invalid(self) -> None:
@@ -125,6 +127,12 @@ def _behaviour(reader: Reader, debug: bool) -> dict[str, Any]:
         ),
         "snapshot_seconds": reader.read("GATEWAY_SNAPSHOT_SECONDS", 5, number(1, 3600), "whole seconds from 1 to 3600"),
         "max_hold_seconds": reader.read("GATEWAY_MAX_HOLD_SECONDS", 10, number(0, 300), "whole seconds from 0 to 300"),
+        "upstream_connect_seconds": reader.read(
+            "GATEWAY_UPSTREAM_CONNECT_SECONDS", 5, number(1, 300), "whole seconds from 1 to 300"
+        ),
+        "upstream_read_seconds": reader.read(
+            "GATEWAY_UPSTREAM_READ_SECONDS", 60, number(1, 3600), "whole seconds from 1 to 3600"
+        ),
     }
 
 

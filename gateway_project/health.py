@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis.cluster import RedisCluster
@@ -15,6 +16,7 @@ from redis.exceptions import RedisClusterException
 from sessions_app.engine.store_sync import open_store
 
 OK = "ok"
+PASS, FAIL = "pass", "fail"
 STORE_TIMEOUT_MS = 1000  # longer than a request's: a slow store is still there
 
 
@@ -35,6 +37,25 @@ def readyz(request: HttpRequest) -> JsonResponse:
     ready = all(result == OK for result in checks.values())
     body = {"status": OK if ready else "unavailable", "checks": checks, "warnings": warnings}
     return JsonResponse(body, status=200 if ready else 503)
+
+
+@never_cache
+def hello(request: HttpRequest) -> JsonResponse:
+    """Tyk's health page: open to all and always 200; `status` is pass or fail."""
+    if request.method not in ("GET", "HEAD"):
+        return JsonResponse({"status": "error", "message": "Method Not Allowed"}, status=405)
+    store, _ = _store()
+    found = {"redis": ("datastore", store), "database": ("datastore", _database())}
+    now = timezone.now().isoformat(timespec="seconds")
+    details = {
+        name: {"status": PASS if result == OK else FAIL, "componentType": kind, "time": now}
+        | ({} if result == OK else {"output": result})
+        for name, (kind, result) in found.items()
+    }
+    status = PASS if all(detail["status"] == PASS for detail in details.values()) else FAIL
+    return JsonResponse(
+        {"status": status, "version": f"v{settings.GATEWAY_VERSION}", "description": "Tollgate", "details": details}
+    )
 
 
 def unapplied_migrations() -> list[str]:

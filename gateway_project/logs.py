@@ -1,6 +1,7 @@
 """Logs on stderr through structlog: one JSON object per line in production, readable lines in development."""
 
 import logging.config
+import warnings
 from typing import Any
 
 import structlog
@@ -48,6 +49,8 @@ def logging_settings(as_json: bool) -> dict[str, Any]:
 def configure(settings: dict[str, Any]) -> None:
     """Called by Django with the `LOGGING` setting."""
     logging.config.dictConfig(settings)
+    # WhiteNoise's files under ASGI: read by a thread at once, and small.
+    warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

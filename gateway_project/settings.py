@@ -8,9 +8,10 @@ import django_stubs_ext
 from csp.constants import NONE, SELF
 from kombu import Queue
 
-from gateway_project.celery_settings import beat_schedule, broker_options, task_routes
+from gateway_project.celery_settings import QUEUES, beat_schedule, broker_options, task_routes
 from gateway_project.environment import BASE_DIR, read_environment
 from gateway_project.logs import logging_settings
+from gateway_project.unfold import UNFOLD as UNFOLD  # the admin's theme
 
 # Django's classes do not take the type parameters (`ModelForm[Key]`) that checking them strictly needs.
 django_stubs_ext.monkeypatch()
@@ -32,6 +33,8 @@ GATEWAY_STORE_URL = ENVIRONMENT.store_url
 GATEWAY_STORE_TIMEOUT_MS = ENVIRONMENT.store_timeout_ms
 GATEWAY_SNAPSHOT_SECONDS = ENVIRONMENT.snapshot_seconds
 GATEWAY_MAX_HOLD_SECONDS = ENVIRONMENT.max_hold_seconds
+GATEWAY_UPSTREAM_CONNECT_SECONDS = ENVIRONMENT.upstream_connect_seconds
+GATEWAY_UPSTREAM_READ_SECONDS = ENVIRONMENT.upstream_read_seconds  # between two pieces of an answer
 GATEWAY_KEY_PEPPER = ENVIRONMENT.key_pepper
 GATEWAY_ADMIN_SECRET = ENVIRONMENT.admin_secret  # "" switches the Tyk dialect and the root token off
 GATEWAY_DECIDE_TOKEN = ENVIRONMENT.decide_token  # "" accepts no token
@@ -92,6 +95,7 @@ if GATEWAY_DEMO:
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "sessions_app.edge.middleware.enforcement",  # before what costs something: who is denied costs nothing more
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gateway_project.content_policy.ContentPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -199,6 +203,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = True
 LANGUAGE_CODE = "en-gb"
+FORMAT_MODULE_PATH = ["gateway_project.formats"]
 
 STATIC_URL = "/static/"
 STATIC_ROOT = GATEWAY_VAR_DIR / "static"
@@ -244,21 +249,29 @@ CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_TASK_QUEUES = [Queue(name) for name in ("relay", "deliveries", "mail", "housekeeping", "celery")]
+# Without a routing key of its own each queue would get a copy of every message.
+CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in QUEUES]
 CELERY_TASK_ROUTES = (task_routes,)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BEAT_SCHEDULE = beat_schedule(GATEWAY_SNAPSHOT_SECONDS)
-CELERY_BEAT_SCHEDULE_FILENAME = str(GATEWAY_VAR_DIR / "beat" / "schedule")
+CELERY_BEAT_SCHEDULE_FILENAME = str(GATEWAY_VAR_DIR / "beat-schedule")
 CELERY_TIMEZONE = "UTC"
 
 # --- REST API ---------------------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "organisations_app.rest.schema.DocumentedSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "organisations_app.rest.authentication.TokenAuthentication",  # first: its challenge goes with a 401
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["organisations_app.rest.authentication.IsAdministrator"],
+    "EXCEPTION_HANDLER": "organisations_app.rest.problems.handle",
+    "DEFAULT_PAGINATION_CLASS": "organisations_app.rest.pagination.Pages",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["organisations_app.rest.parsing.DocumentParser"],
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
         "rest_framework.filters.OrderingFilter",
@@ -272,14 +285,6 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-}
-
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "Tollgate",
-    "SITE_HEADER": "Tollgate",
-    "SITE_SUBHEADER": "API quota gateway",
-    "SITE_SYMBOL": "toll",
-    "SHOW_HISTORY": True,
 }
 
 # --- Logs -------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""What an attempt came to, and what follows from it: delivered, tried again later, given up, or the monitor switched off (rule 7.10)."""
+"""What an attempt came to: delivered, tried again later, given up, or the monitor switched off (rule 7.10)."""
+
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -35,7 +36,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was decided. `wait_seconds` is set if it is tried again; `switched_off` if this attempt ended the monitor."""
+    """What was decided.
+
+    `wait_seconds` is set if it is tried again; `switched_off` if this attempt ended the monitor.
+    """
 
     status: str
     wait_seconds: float | None = None
@@ -43,7 +47,10 @@ class Outcome:
 
 
 def record(delivery: Delivery, result: Result) -> Outcome | None:
-    """Writes the attempt and its consequences in one transaction. None if the claim was lost: then another worker decides."""
+    """Writes the attempt and its consequences in one transaction.
+
+    None if the claim was lost: then another worker decides.
+    """
     with transaction.atomic():
         outcome = _outcome(delivery, result)
         if not claims.still_ours(delivery).update(**_changes(delivery, result, outcome)):
@@ -68,7 +75,10 @@ def write_attempt(delivery: Delivery, result: Result) -> Attempt:
 
 
 def erase_key(event_id: int) -> None:
-    """Erases an event's encrypted key when nothing is left to deliver. After the commit: the last of several to finish sees it."""
+    """Erases an event's encrypted key when nothing is left to deliver.
+
+    After the commit: the last of several to finish sees it.
+    """
     unfinished = Delivery.objects.filter(event=event_id, status__in=claims.OPEN)
     if not unfinished.exists():
         TriggerEvent.objects.filter(pk=event_id).exclude(key_sealed="").update(key_sealed="")
@@ -112,10 +122,14 @@ def _count_for_monitor(monitor: Monitor, result: Result) -> bool:
     if not result.error:
         row.filter(failures_in_row__gt=0).update(failures_in_row=0, failing_since=None)
         return False
-    row.update(failures_in_row=F("failures_in_row") + 1, failing_since=Coalesce("failing_since", Value(result.started_at)))
+    row.update(
+        failures_in_row=F("failures_in_row") + 1, failing_since=Coalesce("failing_since", Value(result.started_at))
+    )
     if result.status_code == GONE:
         return switch_off(monitor.pk, "The receiver answered 410 Gone: it wants no more webhooks.")
     since = result.ended_at - MAX_FAILING
     if row.filter(failures_in_row__gte=MAX_FAILURES_IN_ROW, failing_since__lte=since).exists():
-        return switch_off(monitor.pk, f"Every attempt failed for {MAX_FAILING.days} days, the last one with: {result.error}")
+        return switch_off(
+            monitor.pk, f"Every attempt failed for {MAX_FAILING.days} days, the last one with: {result.error}"
+        )
     return False

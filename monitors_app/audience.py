@@ -1,4 +1,5 @@
 """Who is told of an event: the monitors that want it, and the developers it concerns. Read once for a whole batch."""
+
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -53,7 +54,12 @@ def _owners(key_ids: set[str]) -> dict[str, Developer]:
     owner = "application__developer"
     keys = Key.objects.filter(pk__in=key_ids, application__isnull=False)
     keys = keys.select_related(f"{owner}__user", f"{owner}__email_preference").only(
-        "id", "application__id", f"{owner}__id", f"{owner}__organisation_id", f"{owner}__user", f"{owner}__email_preference"
+        "id",
+        "application__id",
+        f"{owner}__id",
+        f"{owner}__organisation_id",
+        f"{owner}__user",
+        f"{owner}__email_preference",
     )
     owners = {key.pk: key.application.developer for key in keys if key.application}
     return {key_id: developer for key_id, developer in owners.items() if listens(developer)}

@@ -1,8 +1,9 @@
 """Webhook bodies: JSON documents with `{{ placeholders }}` in their texts (rules 7.6, 7.7).
 
-Placeholders are substituted after parsing, so that what comes out is always valid JSON. The raw key is filled in last, at
-delivery: what is stored until then holds a private mark in its place.
+Placeholders are substituted after parsing, so that what comes out is always valid JSON. The raw key is filled in
+last, at delivery: what is stored until then holds a private mark in its place.
 """
+
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -24,8 +25,21 @@ DEFAULT_TEMPLATE = """{
   "trigger_limit": "{{ trigger_limit }}"
 }"""
 NAMES = (
-    "event", "message", "org", "key", "trigger_limit", "usage_percent", "used", "quota_max", "remaining",
-    "period_start", "renews_at", "api", "alias", "event_id", "timestamp",
+    "event",
+    "message",
+    "org",
+    "key",
+    "trigger_limit",
+    "usage_percent",
+    "used",
+    "quota_max",
+    "remaining",
+    "period_start",
+    "renews_at",
+    "api",
+    "alias",
+    "event_id",
+    "timestamp",
 )
 TYK_NAMES = {
     ".Type": "event",
@@ -43,7 +57,8 @@ MAX_TEMPLATE_LENGTH = 64_000
 MAX_DEPTH = 50
 
 PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
-# Private-use signs: they stand for the raw key in a stored body, and are taken out of everything else that goes into one.
+# Private-use signs: they stand for the raw key in a stored body, and are taken out of everything else that goes into
+# one.
 KEY_MARK = "\ue000key\ue001"
 MARK_SIGNS = str.maketrans("", "", "\ue000\ue001")
 
@@ -96,7 +111,10 @@ def _check_text(text: str) -> None:
 
 
 def read_file(template_path: str) -> str:
-    """The text of a file in the templates folder; with or without `templates/` before its name. Raises TemplateError."""
+    """The text of a file in the templates folder; with or without `templates/` before its name.
+
+    Raises TemplateError.
+    """
     folder = (settings.BASE_DIR / "templates").resolve()
     try:
         file = (folder / template_path.removeprefix("templates/")).resolve()
@@ -106,11 +124,16 @@ def read_file(template_path: str) -> str:
     except (OSError, ValueError) as error:
         if isinstance(error, TemplateError):
             raise
-        raise TemplateError(f"{template_path!r} is no readable file in the templates folder; leave it empty for the default body") from None
+        raise TemplateError(
+            f"{template_path!r} is no readable file in the templates folder; leave it empty for the default body"
+        ) from None
 
 
 def template_of(template: str, template_path: str) -> Any:
-    """The document that a monitor's fields mean: the edited text, else the file, else the default. Raises TemplateError."""
+    """The document that a monitor's fields mean: the edited text, else the file, else the default.
+
+    Raises TemplateError.
+    """
     if template.strip():
         return parse(template)
     if template_path in ("", DEFAULT_PATH):
@@ -176,7 +199,9 @@ def values_of(event: TriggerEvent) -> dict[str, str]:
 
 def body_of_test(monitor: Monitor, now: datetime) -> str:
     """A marked test: no quota was reached, every number is 0. Raises TemplateError."""
-    values = dict.fromkeys(NAMES, "") | dict.fromkeys(("trigger_limit", "usage_percent", "used", "quota_max", "remaining"), "0")
+    values = dict.fromkeys(NAMES, "") | dict.fromkeys(
+        ("trigger_limit", "usage_percent", "used", "quota_max", "remaining"), "0"
+    )
     values |= {
         "event": TEST_EVENT_NAME,
         "message": "Test of this monitor; no quota was reached",

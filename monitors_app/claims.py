@@ -1,9 +1,12 @@
 """Whose turn it is: one worker per delivery, one first attempt at a time per monitor and subject (rules 7.9, 9.5).
 
-A claim is a conditional UPDATE whose row count says who won. It ends by itself: a delivery whose worker died is taken again.
+A claim is a conditional UPDATE whose row count says who won. It ends by itself: a delivery whose worker died is taken
+again.
 """
+
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
@@ -11,7 +14,8 @@ from monitors_app.models import Delivery, Pacing
 
 # Far above an attempt's timeout: no living worker loses its claim.
 LEASE = timedelta(seconds=60)
-# The sweep leaves what became due a moment ago to its wake-up call, and does not wake the same delivery again and again.
+# The sweep leaves what became due a moment ago to its wake-up call, and does not wake the same delivery again and
+# again.
 SWEEP_GRACE = timedelta(seconds=3)
 SWEEP_PAUSE = timedelta(seconds=30)
 SWEEP_SIZE = 1000
@@ -34,12 +38,14 @@ def claim(delivery_id: int, now: datetime) -> Delivery | None:
 def _its_turn() -> Q:
     """A first attempt waits until each earlier delivery of the same monitor and subject has had its own."""
     earlier = first_attempts(OuterRef("monitor"), OuterRef("subject")).filter(pk__lt=OuterRef("pk"))
-    return Q(attempt_count__gt=0) | ~Exists(earlier)
+    return Q(attempt_count__gt=0) | Q(~Exists(earlier))
 
 
-def first_attempts(monitor: object, subject: object) -> QuerySet[Delivery]:
+def first_attempts(monitor: Any, subject: Any) -> QuerySet[Delivery]:
     """Open deliveries of events that were never attempted, of one monitor about one subject."""
-    return Delivery.objects.filter(monitor=monitor, subject=subject, attempt_count=0, status__in=OPEN, event__isnull=False)
+    return Delivery.objects.filter(
+        monitor=monitor, subject=subject, attempt_count=0, status__in=OPEN, event__isnull=False
+    )
 
 
 def next_in_line(delivery: Delivery) -> Delivery | None:
@@ -51,7 +57,12 @@ def next_in_line(delivery: Delivery) -> Delivery | None:
 
 def held_until(delivery: Delivery, now: datetime) -> datetime | None:
     """When `event_timeout` has passed since the last first attempt about this subject; None if it has (rule 7.9)."""
-    if delivery.monitor is None or delivery.event_id is None or delivery.attempt_count or delivery.monitor.event_timeout <= 0:
+    if (
+        delivery.monitor is None
+        or delivery.event_id is None
+        or delivery.attempt_count
+        or delivery.monitor.event_timeout <= 0
+    ):
         return None
     last = Pacing.objects.filter(monitor=delivery.monitor, subject=delivery.subject).first()
     free_at = last.last_first_attempt_at + timedelta(seconds=delivery.monitor.event_timeout) if last else now
@@ -69,7 +80,7 @@ def release(delivery: Delivery, until: datetime) -> None:
 
 
 def take_due(now: datetime) -> list[tuple[int, str]]:
-    """(id, channel) of deliveries that nobody works on although they are due, oldest first; the next sweep skips them a while."""
+    """(id, channel) of deliveries that are due but nobody works on, oldest first; the next sweeps leave them alone."""
     Delivery.objects.filter(status=Status.SENDING, claimed_until__lt=now).update(
         status=Status.PENDING, claimed_until=None, next_attempt_at=now - SWEEP_GRACE
     )

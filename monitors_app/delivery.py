@@ -1,4 +1,5 @@
 """Delivering: claim, send, record. The network is never touched inside a transaction (rules 7.9, 7.10, 9.5)."""
+
 import logging
 import time
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from django.utils import timezone
 
 from monitors_app import attempts, bodies, claims, emails, transports, webhooks
 from monitors_app.audience import listens
-from monitors_app.models import Attempt, Delivery, Monitor, new_message_id
+from monitors_app.models import Attempt, Delivery, Monitor
 from monitors_app.transports import Answer, Email, TransportError, Webhook
 from monitors_app.wakeups import wake, wake_notice
 from sessions_app.sealing import SealBroken
@@ -33,7 +34,9 @@ def deliver(delivery_id: int) -> None:
     if delivery is None:
         return
     if not _still_wanted(delivery):
-        claims.still_ours(delivery).update(status=Status.CANCELLED, claimed_until=None, next_attempt_at=None, finished_at=now)
+        claims.still_ours(delivery).update(
+            status=Status.CANCELLED, claimed_until=None, next_attempt_at=None, finished_at=now
+        )
         _go_on(delivery)
     elif until := claims.held_until(delivery, now):
         claims.release(delivery, until)
@@ -51,7 +54,10 @@ def sweep() -> int:
 
 
 def redeliver(delivery: Delivery) -> bool:
-    """Starts a finished delivery anew, with the same `webhook-id` and the whole retry schedule. False if it is still open."""
+    """Starts a finished delivery anew, with the same `webhook-id` and the whole retry schedule.
+
+    False if it is still open.
+    """
     finished = Delivery.objects.filter(pk=delivery.pk, event__isnull=False).exclude(status__in=claims.OPEN)
     asked = finished.update(
         status=Status.PENDING, round_attempts=0, next_attempt_at=timezone.now(), claimed_until=None, finished_at=None
@@ -110,7 +116,11 @@ def send(delivery: Delivery) -> attempts.Result:
 
 def _letter(delivery: Delivery, now: datetime) -> Webhook | Email:
     try:
-        return webhooks.webhook_of(delivery, now) if delivery.channel == Delivery.Channel.WEBHOOK else emails.email_of(delivery)
+        return (
+            webhooks.webhook_of(delivery, now)
+            if delivery.channel == Delivery.Channel.WEBHOOK
+            else emails.email_of(delivery)
+        )
     except SealBroken as error:
         raise TransportError(f"The monitor's secrets cannot be read: {error}") from None
 
@@ -125,17 +135,12 @@ def _storable(delivery: Delivery, answer: Answer) -> str:
 def send_test(monitor: Monitor) -> Attempt:
     """Sends a marked test event at once, once, also for a monitor that is off (rule 7.13).
 
-    Raises TestThrottled within 5 s of the last test, and TransportError if the monitor has no target or its template is unusable.
+    Raises TestThrottled within 5 s of the last test, and TransportError if the monitor has no target or its template
+    is unusable.
     """
     now = timezone.now()
     delivery = _new_test(monitor, now)
-    result = send(delivery)
-    with transaction.atomic():
-        Delivery.objects.filter(pk=delivery.pk).update(
-            status=Status.FAILED if result.error else Status.DELIVERED,
-            attempt_count=1, round_attempts=1, claimed_until=None, first_attempt_at=result.started_at, finished_at=result.ended_at,
-        )  # fmt: skip
-        return attempts.write_attempt(delivery, result)
+    return _finish_test(delivery, send(delivery))
 
 
 def _new_test(monitor: Monitor, now: datetime) -> Delivery:
@@ -146,12 +151,35 @@ def _new_test(monitor: Monitor, now: datetime) -> Delivery:
     except bodies.TemplateError as error:
         raise TransportError(f"The template {error}", permanent=True) from None
     with transaction.atomic():
-        Monitor.objects.select_for_update().get(pk=monitor.pk)  # two clicks at once: the second one sees the first one's test
-        recent = Delivery.objects.filter(monitor=monitor, event=None, created_at__gt=now - TEST_PAUSE).order_by("-pk").first()
-        if recent:
-            seconds = (recent.created_at + TEST_PAUSE - now).total_seconds()
-            raise TestThrottled(f"This monitor was tested a moment ago; try again in {max(1, round(seconds))} s.")
+        _refuse_if_just_tested(monitor, now)
         return Delivery.objects.create(
-            channel=Delivery.Channel.WEBHOOK, monitor=monitor, recipient=monitor.target_path, subject="test", status=Status.SENDING,
-            message_id=new_message_id(), method=monitor.method, headers_sealed=monitor.header_map_sealed, body=body,
-        )  # fmt: skip
+            channel=Delivery.Channel.WEBHOOK,
+            monitor=monitor,
+            recipient=monitor.target_path,
+            subject="test",
+            status=Status.SENDING,
+            method=monitor.method,
+            headers_sealed=monitor.header_map_sealed,
+            body=body,
+        )
+
+
+def _refuse_if_just_tested(monitor: Monitor, now: datetime) -> None:
+    """The lock makes a second click wait until the first one's test can be seen."""
+    Monitor.objects.select_for_update().get(pk=monitor.pk)
+    recent = Delivery.objects.filter(monitor=monitor, event=None, created_at__gt=now - TEST_PAUSE).first()
+    if recent:
+        seconds = max(1, round((recent.created_at + TEST_PAUSE - now).total_seconds()))
+        raise TestThrottled(f"This monitor was tested a moment ago; try again in {seconds} s.")
+
+
+def _finish_test(delivery: Delivery, result: attempts.Result) -> Attempt:
+    with transaction.atomic():
+        Delivery.objects.filter(pk=delivery.pk).update(
+            status=Status.FAILED if result.error else Status.DELIVERED,
+            attempt_count=1,
+            round_attempts=1,
+            first_attempt_at=result.started_at,
+            finished_at=result.ended_at,
+        )
+        return attempts.write_attempt(delivery, result)

@@ -1,4 +1,5 @@
-"""The e-mail that tells a developer of a threshold: facts of the recorded event, in text and HTML, the key masked (rule 7.12)."""
+"""The e-mail that tells a developer of a threshold: the recorded facts, in text and HTML, key masked (rule 7.12)."""
+
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo

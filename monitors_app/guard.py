@@ -1,8 +1,9 @@
 """Which addresses a webhook may connect to (rule 7.11): decided on the very address that is connected to.
 
-Deciding on a name, or before the connection, could be fooled by a second DNS answer. The lists are explicit: `is_global` of
-the standard library changes between Python versions and knows neither NAT64 nor mapped addresses.
+Deciding on a name, or before the connection, could be fooled by a second DNS answer. The lists are explicit:
+`is_global` of the standard library changes between Python versions and knows neither NAT64 nor mapped addresses.
 """
+
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
@@ -62,13 +63,20 @@ class AddressRefused(OSError):
 
 
 def refusal(address: str, allowed: Sequence[Network]) -> str:
-    """Why this address (text, an IPv6 zone is ignored) is refused; empty if it is not. `allowed` networks always pass."""
+    """Why this address (text, an IPv6 zone is ignored) is refused; empty if it is not.
+
+    `allowed` networks always pass.
+    """
     written = ipaddress.ip_address(address.partition("%")[0])
     meant = _unwrapped(written)
     if any(candidate in network for network in allowed for candidate in (written, meant)):
         return ""
     kind = _refused_kind(meant)
-    return f"{address} is {kind} address; the operator can allow its network in GATEWAY_WEBHOOK_ALLOWED_NETS" if kind else ""
+    return (
+        f"{address} is {kind} address; the operator can allow its network in GATEWAY_WEBHOOK_ALLOWED_NETS"
+        if kind
+        else ""
+    )
 
 
 def guarded_sockets(allowed: Sequence[Network]) -> SocketFactory:

@@ -1,7 +1,8 @@
-"""The ledger: each crossing is recorded exactly once, together with everything that will be sent about it (rules 7.3, 7.4).
+"""The ledger: each crossing is recorded exactly once, with everything that will be sent about it (rules 7.3, 7.4).
 
 What is sent is frozen here: target, method, headers and body of each webhook, and the recipient of each e-mail.
 """
+
 import json
 import logging
 from collections.abc import Iterable, Sequence
@@ -27,7 +28,8 @@ LONGEST_ALIAS = 200
 def record(crossings: Sequence[Crossing]) -> list[Delivery]:
     """Records these crossings, oldest first, in one transaction. Returns the new deliveries; known crossings add none.
 
-    Raises KeyError or ValueError for a crossing that makes no sense, and whatever the database raises; nothing is recorded then.
+    Raises KeyError or ValueError for a crossing that makes no sense, and whatever the database raises; nothing is
+    recorded then.
     """
     events = [event_of(crossing) for crossing in crossings]
     for attempt in range(1, MAX_TRIES + 1):
@@ -144,9 +146,14 @@ def email_delivery(developer: Developer, event: TriggerEvent, now: datetime) -> 
 
 
 def _body(monitor: Monitor, event: TriggerEvent) -> str:
-    """A template that was fine when it was saved but is not any more must not lose the event: the default body goes out."""
+    """A template that was fine when it was saved but is not any more must not lose the event: the default body goes
+    out.
+    """
     try:
         return bodies.body_of(monitor, event)
     except bodies.TemplateError as error:
-        logger.error("monitor template cannot be used, sending the default body", extra={"monitor": monitor.pk, "problem": str(error)})
+        logger.error(
+            "monitor template cannot be used, sending the default body",
+            extra={"monitor": monitor.pk, "problem": str(error)},
+        )
         return bodies.render(bodies.parse(bodies.DEFAULT_TEMPLATE), bodies.values_of(event))

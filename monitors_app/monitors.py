@@ -1,4 +1,5 @@
-"""What can be done with a monitor: checked and sealed on the way in, masked on the way out, switched off when nobody listens."""
+"""Monitors: checked and sealed on the way in, masked on the way out, switched off when nobody listens."""
+
 import json
 import math
 import re
@@ -21,7 +22,17 @@ GATEWAY_NAME = "Gateway"
 METHODS = tuple(Monitor.Method.values)
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # They belong to the connection or to the signature.
-REFUSED_HEADERS = ("host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect")
+REFUSED_HEADERS = (
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+)
 REFUSED_HEADER_PREFIXES = ("webhook-", "proxy-")
 MAX_HEADERS = 50
 MAX_HEADER_LENGTH = 8_000
@@ -34,11 +45,14 @@ def gateway_monitor() -> Monitor:
     return monitor
 
 
-def save_monitor(monitor: Monitor, *, header_map: Mapping[str, Any] | None = None, signing_secret: str | None = None) -> str | None:
-    """Checks and saves; effective with the next request. Returns a signing secret if one was generated: it is shown only now.
+def save_monitor(
+    monitor: Monitor, *, header_map: Mapping[str, Any] | None = None, signing_secret: str | None = None
+) -> str | None:
+    """Checks and saves; effective with the next request.
 
-    `header_map` and `signing_secret` None, or MASK in them, keep what is stored. Switching a monitor on forgets its failures;
-    switching it off cancels what is still to be sent. Raises ValidationError with messages by field.
+    Returns a signing secret if one was generated: it is shown only now. `header_map` and `signing_secret` None, or
+    MASK in them, keep what is stored. Switching a monitor on forgets its failures; switching it off cancels what is
+    still to be sent. Raises ValidationError with messages by field.
     """
     if errors := monitor_errors(monitor) | secret_errors(monitor, header_map, signing_secret):
         raise ValidationError(errors)
@@ -64,9 +78,14 @@ def delete_monitor(monitor: Monitor) -> None:
 
 
 def switch_off(monitor_id: int, reason: str) -> bool:
-    """Disables a monitor whose receiver is gone and cancels what waits for it (rule 7.10). False if it was off already."""
+    """Disables a monitor whose receiver is gone and cancels what waits for it (rule 7.10).
+
+    False if it was off already.
+    """
     with transaction.atomic():
-        was_on = Monitor.objects.filter(pk=monitor_id, is_enabled=True).update(is_enabled=False, disabled_reason=reason[:300])
+        was_on = Monitor.objects.filter(pk=monitor_id, is_enabled=True).update(
+            is_enabled=False, disabled_reason=reason[:300]
+        )
         if was_on:
             cancel_pending(monitor_id)
             versions.bump(versions.GATEWAY)
@@ -79,7 +98,7 @@ def cancel_pending(monitor_id: int) -> None:
 
 
 def _take_over_failures(monitor: Monitor) -> None:
-    """What deliveries write meanwhile is not overwritten by an older copy; a monitor that is switched on starts anew."""
+    """What deliveries wrote meanwhile is kept; a monitor that is switched on starts anew."""
     stored = Monitor.objects.select_for_update().filter(pk=monitor.pk).first() if monitor.pk else None
     if stored is None:
         return
@@ -113,7 +132,10 @@ def headers_of(sealed: str) -> dict[str, str]:
 
 
 def masked_header_map(monitor: Monitor) -> dict[str, str]:
-    """The stored headers for every reader: names, and MASK for each value. Headers that cannot be read any more are left out."""
+    """The stored headers for every reader: names, and MASK for each value.
+
+    Headers that cannot be read any more are left out.
+    """
     try:
         return dict.fromkeys(header_map(monitor), MASK)
     except sealing.SealBroken:
@@ -143,8 +165,12 @@ def _sealed_headers(headers: Mapping[str, Any]) -> str:
 
 
 def monitor_errors(monitor: Monitor) -> dict[str, str]:
-    """What is wrong with a monitor's fields, by field name; each message says what is allowed (rules 7.2, 7.7 to 7.9)."""
-    return {name: message for name, check in CHECKS.items() if (message := check(getattr(monitor, name)))} | _template_errors(monitor)
+    """What is wrong with a monitor's fields, by field name; each message says what is allowed (rules 7.2, 7.7 to
+    7.9).
+    """
+    return {
+        name: message for name, check in CHECKS.items() if (message := check(getattr(monitor, name)))
+    } | _template_errors(monitor)
 
 
 def secret_errors(monitor: Monitor, written_headers: Any, signing_secret: Any) -> dict[str, str]:
@@ -192,7 +218,9 @@ def target_path_error(url: Any) -> str:
         return f"has spaces, backslashes or control characters; {hint}"
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+        usable = (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+        )
         (parts.hostname or "").encode("idna")
     except ValueError:
         usable = False
@@ -216,7 +244,12 @@ def _template_errors(monitor: Monitor) -> dict[str, str]:
 
 def _number(low: float, high: float, what: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+        good = (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and low <= value <= high
+        )
         return "" if good else f"must be {what}, not {_shown(value)}"
 
     return check
@@ -231,7 +264,11 @@ def _switch(value: Any) -> str:
 
 
 def _name(value: Any) -> str:
-    return "" if isinstance(value, str) and value.strip() and len(value) <= 200 else "must be a text of 1 to 200 characters"
+    return (
+        ""
+        if isinstance(value, str) and value.strip() and len(value) <= 200
+        else "must be a text of 1 to 200 characters"
+    )
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,5 @@
 """Telling the owner of a monitor that it was switched off (rule 7.10): the organisation's admins, or the gateway's."""
+
 from django.contrib.auth import get_user_model
 
 from monitors_app import transports
@@ -20,9 +21,9 @@ def tell_switched_off(monitor_id: int) -> int:
 
 def owner_addresses(monitor: Monitor) -> list[str]:
     """Admins of the monitor's organisation; for a monitor of all organisations, the gateway's superusers."""
+    users = get_user_model().objects.filter(is_active=True).exclude(email="")
     if monitor.organisation_id:
-        admins = Developer.objects.filter(organisation=monitor.organisation_id, role=Developer.Role.ADMIN, user__is_active=True)
-        addresses = admins.values_list("user__email", flat=True)
+        users = users.filter(developer__organisation=monitor.organisation_id, developer__role=Developer.Role.ADMIN)
     else:
-        addresses = get_user_model().objects.filter(is_superuser=True, is_active=True).values_list("email", flat=True)
-    return sorted({address for address in addresses if address})
+        users = users.filter(is_superuser=True)
+    return sorted(set(users.values_list("email", flat=True)))

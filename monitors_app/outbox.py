@@ -1,16 +1,16 @@
-"""The outbox: streams in the counter store, one per bucket, to which the counter function appends each crossing (rule 7.4).
+"""The outbox: streams in the counter store, one per bucket; the counter function appends each crossing (rule 7.4).
 
-An entry stays in its stream until it is in the ledger. It is read from the oldest, without consumer groups: a relay that dies
-halfway leaves everything as it was, the next one begins with the same entries in the same order, and the ledger knows what it
-has. Groups would keep a dead relay's entries back while later ones overtake them, and rule 7.9 promises the order.
+An entry stays in its stream until it is in the ledger. It is read from the oldest, without consumer groups: a relay
+that dies halfway leaves everything as it was, the next one begins with the same entries in the same order, and the
+ledger knows what it has. Groups would keep a dead relay's entries back while later ones overtake them, and rule 7.9
+promises the order.
 """
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
-
-import redis
 
 from sessions_app.engine import names
 from sessions_app.engine.store_sync import BROKEN, ClusterStore, ServerStore
@@ -82,7 +82,10 @@ def remove(bucket: int, entries: Sequence[Entry]) -> None:
 
 @_answered
 def set_aside(bucket: int, entry: Entry) -> None:
-    """Keeps an entry that makes no sense for people to look at, out of the way of the others. Raises StoreUnavailable."""
+    """Keeps an entry that makes no sense for people to look at, out of the way of the others.
+
+    Raises StoreUnavailable.
+    """
     client = _client()
     client.xadd(broken_stream(bucket), dict(entry.fields), maxlen=MAX_SET_ASIDE)
     client.xdel(names.outbox(bucket), entry.id)
@@ -94,7 +97,10 @@ def broken_stream(bucket: int) -> str:
 
 @contextmanager
 def turn(bucket: int) -> Iterator[bool]:
-    """Whether it is ours to empty this bucket. Only spares double work: the ledger does not rely on it. Raises StoreUnavailable."""
+    """Whether it is ours to empty this bucket. Only spares double work: the ledger does not rely on it.
+
+    Raises StoreUnavailable.
+    """
     name = f"{names.outbox(bucket)}:turn"
     ours = bool(_answered(_client().set)(name, b"1", nx=True, px=TURN_MS))
     try:
@@ -105,7 +111,5 @@ def turn(bucket: int) -> Iterator[bool]:
 
 
 def _give_back(name: str) -> None:
-    try:
+    with suppress(*BROKEN):  # it ends by itself
         _client().delete(name)
-    except (redis.RedisError, OSError):
-        pass  # it ends by itself

@@ -1,4 +1,5 @@
-"""What developers want to hear by e-mail, and the link with which they say so without logging in (rule 7.12, RFC 8058)."""
+"""What developers want to hear by e-mail, and the link that says so without a login (rule 7.12, RFC 8058)."""
+
 from django.conf import settings
 from django.core import signing
 from django.urls import reverse
@@ -31,7 +32,10 @@ def thresholds_of(developer: Developer) -> str:
 
 
 def set_thresholds(developer: Developer, choice: str) -> None:
-    """Effective at once, also for e-mails that wait for a retry. Raises ValueError for anything but immediate or off."""
+    """Effective at once, also for e-mails that wait for a retry.
+
+    Raises ValueError for anything but immediate or off.
+    """
     if choice not in EmailPreference.Thresholds.values:
         raise ValueError(f"thresholds must be one of {', '.join(EmailPreference.Thresholds.values)}, not {choice!r}")
     EmailPreference.objects.update_or_create(developer=developer, defaults={"thresholds": choice})

@@ -1,7 +1,9 @@
 """From the outbox to the ledger: reads crossings, records them, starts their deliveries (rules 7.4, 9.4).
 
-An entry leaves its stream only after the commit. If we die in between it is read again, and the ledger knows it already.
+An entry leaves its stream only after the commit. If we die in between it is read again, and the ledger knows it
+already.
 """
+
 import logging
 from collections.abc import Sequence
 
@@ -16,14 +18,16 @@ from sessions_app.engine.counters import parse_crossing
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-# What an entry that makes no sense raises while it is read or recorded. Anything else is the database's or the store's trouble.
+# What an entry that makes no sense raises while it is read or recorded. Anything else is the database's or the
+# store's trouble.
 _BROKEN = (KeyError, ValueError, TypeError, OverflowError, DataError, IntegrityError)
 
 
 def relay(bucket: int) -> int:
-    """Empties one bucket's stream; returns how many entries were taken over. Raises StoreUnavailable and database errors.
+    """Empties one bucket's stream; returns how many entries were taken over.
 
-    Looks again after giving its turn back: whoever was turned away meanwhile relies on us to see their entry.
+    Raises StoreUnavailable and database errors. Looks again after giving its turn back: whoever was turned away
+    meanwhile relies on us to see their entry.
     """
     taken = 0
     while outbox.length(bucket):
@@ -60,7 +64,10 @@ def _one_by_one(bucket: int, entries: Sequence[Entry]) -> list[Delivery]:
         except _BROKEN as error:
             outbox.set_aside(bucket, entry)
             kind = type(error).__name__
-            logger.error("an outbox entry makes no sense and is set aside", extra={"bucket": bucket, "entry": entry.id.decode(), "problem": kind})
+            logger.error(
+                "an outbox entry makes no sense and is set aside",
+                extra={"bucket": bucket, "entry": entry.id.decode(), "problem": kind},
+            )
     return deliveries
 
 

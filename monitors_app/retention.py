@@ -1,4 +1,5 @@
 """How long the ledger remembers. Nothing unfinished is ever touched."""
+
 from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef
@@ -14,10 +15,15 @@ MAX_BATCHES = 100
 
 
 def prune(now: datetime) -> int:
-    """Deletes old events with their deliveries and attempts, old tests, and paces that bind nobody any more. Returns how many events."""
+    """Deletes old events with their deliveries and attempts, old tests, and paces that bind nobody any more.
+
+    Returns how many events.
+    """
     erase_leftover_keys()
     Delivery.objects.filter(event=None, created_at__lt=now - TESTS_KEPT).delete()
-    Pacing.objects.filter(last_first_attempt_at__lt=now - PACES_KEPT, monitor__event_timeout__lt=PACES_KEPT.total_seconds()).delete()
+    Pacing.objects.filter(
+        last_first_attempt_at__lt=now - PACES_KEPT, monitor__event_timeout__lt=PACES_KEPT.total_seconds()
+    ).delete()
     pruned = 0
     for _ in range(MAX_BATCHES):
         pruned += (batch := _prune_batch(now - EVENTS_KEPT))
@@ -27,7 +33,9 @@ def prune(now: datetime) -> int:
 
 
 def erase_leftover_keys() -> int:
-    """Encrypted keys of events whose deliveries are all finished: normally erased at once, unless a worker died just then."""
+    """Encrypted keys of events whose deliveries are all finished: normally erased at once, unless a worker died just
+    then.
+    """
     return TriggerEvent.objects.exclude(key_sealed="").filter(~_unfinished()).update(key_sealed="")
 
 

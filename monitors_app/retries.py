@@ -1,4 +1,5 @@
 """When a failed delivery is tried again (rule 7.10). Pure."""
+
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +11,9 @@ JITTER = 0.2
 MAX_RETRY_AFTER_SECONDS = 24 * 3600
 
 
-def wait_seconds(attempts: int, retry_after: str, now: datetime, spread: Callable[[float, float], float] = random.uniform) -> float | None:
+def wait_seconds(
+    attempts: int, retry_after: str, now: datetime, spread: Callable[[float, float], float] = random.uniform
+) -> float | None:
     """Seconds until the next attempt after `attempts` failed ones, or None when none is left.
 
     `retry_after` is the receiver's header in either form (RFC 9110, 10.2.3); the later of the two counts.

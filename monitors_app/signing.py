@@ -1,4 +1,5 @@
-"""Standard Webhooks signatures (standardwebhooks.com, symmetric `v1`): the receiver can tell that a webhook is ours (rule 7.8)."""
+"""Standard Webhooks signatures (standardwebhooks.com, `v1`): the receiver can tell that it is us (rule 7.8)."""
+
 import base64
 import binascii
 import hashlib
@@ -22,7 +23,9 @@ def secret_error(secret: object) -> str:
         length = 0
     if MIN_BYTES <= length <= MAX_BYTES:
         return ""
-    return f"must be {PREFIX} followed by {MIN_BYTES} to {MAX_BYTES} bytes in base64; leave it out to have one generated"
+    return (
+        f"must be {PREFIX} followed by {MIN_BYTES} to {MAX_BYTES} bytes in base64; leave it out to have one generated"
+    )
 
 
 def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:

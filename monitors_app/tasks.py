@@ -1,4 +1,8 @@
-"""The worker's entrances. Arguments are ids only; every task may run twice, late, or not at all, and nothing is lost (rule 9.4)."""
+"""The worker's entrances.
+
+Arguments are ids only; every task may run twice, late, or not at all, and nothing is lost (rule 9.4).
+"""
+
 import logging
 
 from celery import shared_task

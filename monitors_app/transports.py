@@ -1,7 +1,8 @@
-"""How a letter leaves the house: webhooks over HTTP, e-mails over Django's mail backend. One verb, `send`, and one exception.
+"""How a letter leaves the house: webhooks over HTTP, e-mails over Django's mail backend.
 
-Nothing here reads or writes the database.
+One verb, `send`, and one exception. Nothing here reads or writes the database.
 """
+
 import asyncio
 import smtplib
 import socket
@@ -45,7 +46,10 @@ class Email:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the receiver said. `body` holds what was read of it; `is_cut` says that there was more. E-mails have none of this."""
+    """What the receiver said. `body` holds what was read of it; `is_cut` says that there was more.
+
+    E-mails have none of this.
+    """
 
     status_code: int | None = None
     body: str = ""
@@ -54,7 +58,10 @@ class Answer:
 
 
 class TransportError(Exception):
-    """The letter was not taken. `permanent`: trying again is useless. `answer`: what the receiver said, if it said anything."""
+    """The letter was not taken. `permanent`: trying again is useless.
+
+    `answer`: what the receiver said, if it said anything.
+    """
 
     def __init__(self, message: str, *, permanent: bool = False, answer: Answer | None = None) -> None:
         super().__init__(message)
@@ -84,13 +91,19 @@ def _explanation(status_code: int) -> str:
 
 
 async def _send_webhook(webhook: Webhook) -> Answer:
-    """No redirects, no proxies from the environment, no cookies; the address is checked when it is connected to (rule 7.11)."""
+    """No redirects, no proxies from the environment, no cookies; the address is checked when it is connected to (rule
+    7.11).
+    """
     connector = aiohttp.TCPConnector(
         socket_factory=guarded_sockets(settings.GATEWAY_WEBHOOK_ALLOWED_NETS), force_close=True, use_dns_cache=False
     )
     timeout = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS)
     session = aiohttp.ClientSession(
-        connector=connector, timeout=timeout, trust_env=False, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+        connector=connector,
+        timeout=timeout,
+        trust_env=False,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
     )
     try:
         async with (
@@ -103,14 +116,19 @@ async def _send_webhook(webhook: Webhook) -> Answer:
             return Answer(response.status, body, is_cut, response.headers.get("Retry-After", ""))
     except TimeoutError as error:
         connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
-        limit = f"connecting took more than {CONNECT_SECONDS} s" if connecting else f"no answer within {TOTAL_SECONDS} s"
+        limit = (
+            f"connecting took more than {CONNECT_SECONDS} s" if connecting else f"no answer within {TOTAL_SECONDS} s"
+        )
         raise TransportError(f"Timed out: {limit}.") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise TransportError(f"Could not reach the receiver: {_reason(error)}") from None
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> tuple[str, bool]:
-    """What the receiver had to say, as far as it is of interest. The status line alone decides: a body that fails is a short body."""
+    """What the receiver had to say, as far as it is of interest.
+
+    The status line alone decides: a body that fails is a short body.
+    """
     chunks, wanted = [], MAX_BODY_BYTES + BODY_MARGIN_BYTES
     try:
         while wanted > 0 and (chunk := await response.content.read(wanted)):
@@ -141,7 +159,9 @@ def without_secrets(answer: Answer, secrets: Sequence[str], replacement: str) ->
 
 
 def _send_email(email: Email) -> Answer:
-    message = EmailMultiAlternatives(email.subject, email.text, settings.DEFAULT_FROM_EMAIL, [email.to], headers=dict(email.headers))
+    message = EmailMultiAlternatives(
+        email.subject, email.text, settings.DEFAULT_FROM_EMAIL, [email.to], headers=dict(email.headers)
+    )
     if email.html:
         message.attach_alternative(email.html, "text/html")
     try:
@@ -149,7 +169,9 @@ def _send_email(email: Email) -> Answer:
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
         refused_for_good = all(code in SMTP_PERMANENT for code in codes)
-        raise TransportError("The mail server refused the recipient.", permanent=refused_for_good, answer=_smtp(codes[0])) from None
+        raise TransportError(
+            "The mail server refused the recipient.", permanent=refused_for_good, answer=_smtp(codes[0])
+        ) from None
     except smtplib.SMTPResponseException as error:
         message_text = f"The mail server answered {error.smtp_code}."
         raise TransportError(message_text, answer=_smtp(error.smtp_code)) from None

@@ -1,6 +1,7 @@
 """Tyk's `monitor` section and our gateway monitor: used by the REST API and the import alike.
 
-Beyond Tyk there are `signing_secret`, `key_format` and `configuration.template`. What a value may be is asked of `monitors`.
+Beyond Tyk there are `signing_secret`, `key_format` and `configuration.template`. What a value may be is asked of
+`monitors`.
 """
 
 from collections.abc import Mapping
@@ -38,7 +39,7 @@ POINTERS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class MonitorDraft:
-    """The gateway monitor as somebody wants it. `values` by field, as they came; `signing_secret` None keeps what is stored."""
+    """The gateway monitor as somebody wants it. `values` by field, as they came; `signing_secret` None keeps it."""
 
     values: Mapping[str, Any]
     header_map: Any = field(default_factory=dict)
@@ -74,7 +75,10 @@ def _value(reader: Reader, name: str, default: Any) -> Any:
 
 
 def save_monitor_draft(draft: MonitorDraft) -> str | None:
-    """Makes the gateway monitor as the draft says. Returns a signing secret if one was generated. Raises DocumentError."""
+    """Makes the gateway monitor as the draft says; returns a signing secret if one was generated.
+
+    Raises DocumentError.
+    """
     monitor = gateway_monitor()
     for name, value in draft.values.items():
         setattr(monitor, name, value)

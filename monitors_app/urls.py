@@ -1,4 +1,5 @@
 """The pages of monitors_app outside the admin; the project puts them below `/portal/`."""
+
 from django.urls import path
 
 from monitors_app.views import unsubscribe

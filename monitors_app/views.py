@@ -1,4 +1,5 @@
 """The page behind the unsubscribe link of each e-mail. Needs no login: the link itself says who (RFC 8058)."""
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache

@@ -1,4 +1,8 @@
-"""Telling a worker that a delivery is due. Only a hint: what the broker loses or refuses, the sweep finds in the database (rule 9.4)."""
+"""Telling a worker that a delivery is due.
+
+Only a hint: what the broker loses, the sweep finds in the database (rule 9.4).
+"""
+
 import logging
 
 from celery import current_app
@@ -14,11 +18,14 @@ TELL = "monitors_app.tasks.mail_switched_off"
 QUEUES = {Delivery.Channel.WEBHOOK.value: "deliveries", Delivery.Channel.EMAIL.value: "mail"}
 # Longer waits stay in the database: a worker would keep them in memory, and lose them with it.
 MAX_COUNTDOWN_SECONDS = 60
-LOST = Counter("gateway_wakeups_lost_total", "Wake-up calls that the broker did not take; those of deliveries are made good by the sweep.")
+LOST = Counter("gateway_wakeups_lost_total", "Wake-up calls that the broker did not take.")
 
 
 def wake(delivery_id: int, channel: str, wait_seconds: float = 0) -> bool:
-    """Asks for `deliver(delivery_id)` after this wait. False if the wait is the sweep's, or the broker did not take it."""
+    """Asks for `deliver(delivery_id)` after this wait.
+
+    False if the wait is the sweep's, or the broker did not take it.
+    """
     if wait_seconds > MAX_COUNTDOWN_SECONDS:
         return False
     return _publish(DELIVER, delivery_id, QUEUES[channel], wait_seconds)
@@ -30,11 +37,12 @@ def wake_notice(monitor_id: int) -> bool:
 
 
 def _publish(task: str, row_id: int, queue: str, wait_seconds: float) -> bool:
-    options = {"countdown": wait_seconds} if wait_seconds > 0 else {}
     try:
-        current_app.send_task(task, args=[row_id], queue=queue, retry=False, **options)
+        current_app.send_task(task, args=[row_id], queue=queue, retry=False, countdown=wait_seconds or None)
     except (OperationalError, OSError) as error:
         LOST.inc()
-        logger.warning("broker did not take a wake-up call", extra={"task_name": task, "row": row_id, "problem": str(error)})
+        logger.warning(
+            "broker did not take a wake-up call", extra={"task_name": task, "row": row_id, "problem": str(error)}
+        )
         return False
     return True

@@ -1,4 +1,5 @@
-"""From a stored delivery to the HTTP request that leaves: the key filled in, Standard Webhooks headers, the signature (rules 7.6, 7.8)."""
+"""From a stored delivery to the request that leaves: key, Standard Webhooks headers, signature (rules 7.6, 7.8)."""
+
 import html
 import json
 import logging
@@ -19,7 +20,7 @@ MIN_SECRET_LENGTH = 4
 
 
 def webhook_of(delivery: Delivery, now: datetime) -> Webhook:
-    """The request of this attempt; equal bodies and `webhook-id` over all attempts. Raises SealBroken for unreadable headers."""
+    """The request of this attempt; body and `webhook-id` are equal over all attempts. Raises SealBroken."""
     body = bodies.with_key(delivery.body, key_shown(delivery))
     timestamp = int(now.timestamp())
     headers = {
@@ -41,7 +42,7 @@ def _merged(defaults: dict[str, str], configured: dict[str, str]) -> dict[str, s
 
 
 def key_shown(delivery: Delivery) -> str:
-    """The key as this monitor wants it. Once erased, or sealed with a SECRET_KEY that is gone, the raw key is masked."""
+    """The key as this monitor wants it. A raw key that is erased, or cannot be unsealed any more, is masked."""
     event, monitor = delivery.event, delivery.monitor
     if event is None or event.kind != TriggerEvent.Kind.KEY:
         return ""
@@ -65,12 +66,13 @@ def _raw_key(event: TriggerEvent) -> str:
 
 
 def secrets_of(delivery: Delivery) -> list[str]:
-    """What a receiver may echo but nobody may store: the raw key in its usual spellings, and the configured headers' values."""
+    """What a receiver may echo but nobody may store: the raw key in its usual spellings, and the headers' values."""
     key = _raw_key(delivery.event) if delivery.event else ""
     try:
         values = list(headers_of(delivery.headers_sealed).values())
     except sealing.SealBroken:
         values = []
-    spellings = [key, json.dumps(key)[1:-1], json.dumps(key, ensure_ascii=False)[1:-1], html.escape(key), quote(key, safe=""), quote_plus(key)]
+    as_json = (json.dumps(key)[1:-1], json.dumps(key, ensure_ascii=False)[1:-1])
+    spellings = (key, *as_json, html.escape(key), quote(key, safe=""), quote_plus(key))
     found = {text for text in (*spellings, *values) if len(text) >= MIN_SECRET_LENGTH or (text and text == key)}
     return sorted(found, key=len, reverse=True)

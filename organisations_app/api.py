@@ -7,6 +7,7 @@ from rest_framework import serializers, viewsets
 from organisations_app.models import Organisation
 from organisations_app.organisations import delete_organisation, save_organisation
 from organisations_app.rest.fields import StrictModelSerializer
+from organisations_app.rest.views import ID
 
 
 class OrganisationSerializer(StrictModelSerializer):
@@ -41,6 +42,7 @@ class OrganisationViewSet(viewsets.ModelViewSet[Organisation]):
     queryset = Organisation.objects.all()
     serializer_class = OrganisationSerializer
     filterset_fields = ["name", "timezone"]
+    lookup_value_regex = ID
     ordering = ["id"]
     ordering_fields = ["id", "name", "created_at"]
 

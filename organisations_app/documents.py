@@ -1,4 +1,4 @@
-"""Reading JSON documents that people sent: strict about types, tolerant about order, and exact about what is wrong where.
+"""Reading JSON documents that people sent: strict about types, tolerant about order, exact about what is wrong where.
 
 Both administration APIs read through this, so a wrong member is named the same way in each of them.
 """

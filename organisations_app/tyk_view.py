@@ -1,4 +1,4 @@
-"""The frame of every view of the Tyk dialect: the secret first, then the method, then JSON in and Tyk's status messages out."""
+"""The frame of every view of the Tyk dialect: the secret first, then the method, then JSON in, Tyk's envelope out."""
 
 import hmac
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, ValidationError
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import method_decorator
 from django.views import View
@@ -42,7 +42,7 @@ class TykError(Exception):
 class TykView(View):
     """Answers in Tyk's envelope. Methods raise TykError, DocumentError or ValidationError; nothing is saved then."""
 
-    http_method_names = ["get", "post", "put", "delete"]  # noqa: RUF012
+    http_method_names = ["get", "post", "put", "delete"]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
@@ -56,7 +56,7 @@ class TykView(View):
         except ValidationError as error:
             return answer_error(400, "; ".join(map(str, problems_of(error, POINTERS))))
 
-    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return answer_error(405, WRONG_METHOD)
 
 
@@ -79,7 +79,7 @@ class Reload(TykView):
 
 
 def check_secret(request: HttpRequest) -> None:
-    """Compares `X-Tyk-Authorization` in constant time; without a configured secret the dialect is off. Raises TykError."""
+    """Compares `X-Tyk-Authorization` in constant time; without a configured secret all is refused. Raises TykError."""
     secret, given = settings.GATEWAY_ADMIN_SECRET.encode(), request.headers.get("X-Tyk-Authorization", "").encode()
     if not secret or not hmac.compare_digest(secret, given):
         raise TykError(403, WRONG_SECRET)

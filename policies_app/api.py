@@ -1,9 +1,10 @@
 """`/api/v1/apis` and `/api/v1/policies`. Limits and access rights have Tyk's names here, too."""
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, cast
 
 import django_filters
-from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers, status, viewsets
 from rest_framework.request import Request
@@ -13,7 +14,8 @@ from organisations_app.api import keep_identifier
 from organisations_app.documents import refusal
 from organisations_app.models import Organisation
 from organisations_app.rest.fields import StrictModelSerializer
-from organisations_app.rest.problems import Conflict
+from organisations_app.rest.refusals import Conflict
+from organisations_app.rest.views import ID
 from policies_app import catalogue
 from policies_app.drafts import PolicyDraft, api_names, save_policy_draft
 from policies_app.limits import PERIODS
@@ -73,6 +75,7 @@ class ApiViewSet(viewsets.ModelViewSet[Api]):
     queryset = Api.objects.all()
     serializer_class = ApiSerializer
     filterset_class = ApiFilter
+    lookup_value_regex = ID
     ordering = ["id"]
     ordering_fields = ["id", "name", "listen_path"]
 
@@ -156,6 +159,7 @@ class PolicyViewSet(viewsets.GenericViewSet[Policy]):
     queryset = Policy.objects.prefetch_related("access")
     serializer_class = PolicyShape
     filterset_class = PolicyFilter
+    lookup_value_regex = ID
     ordering = ["id"]
     ordering_fields = ["id", "name"]
 
@@ -174,16 +178,17 @@ class PolicyViewSet(viewsets.GenericViewSet[Policy]):
         return Response(self.document(policy.pk), status=status.HTTP_201_CREATED)
 
     def update(self, request: Request, pk: str) -> Response:
-        self.get_object()
-        save_owned(same_id(policy_from_tyk(request.data, policy_id=pk, strict=True), pk))
+        policy = self.get_object()
+        draft = policy_from_tyk(request.data, policy_id=pk, organisation_id=policy.organisation_id, strict=True)
+        save_owned(same_policy(replace(draft, extra=policy.extra), pk))
         return Response(self.document(pk))
 
     def partial_update(self, request: Request, pk: str) -> Response:
         """Changes the members that are sent."""
         policy = self.get_object()
         policy_from_tyk(request.data, policy_id=pk, organisation_id=policy.organisation_id, strict=True)
-        stored = {**policy_to_tyk(policy, policy.access.all()), "is_inactive": policy.is_inactive, "active": True}
-        save_owned(same_id(policy_from_tyk({**stored, **request.data}), pk))
+        stored = {**policy_to_tyk(policy, policy.access.all()), "active": True, "is_inactive": policy.is_inactive}
+        save_owned(same_policy(policy_from_tyk({**stored, **cast(dict[str, Any], request.data)}), pk))
         return Response(self.document(pk))
 
     def destroy(self, request: Request, pk: str) -> Response:
@@ -195,16 +200,19 @@ class PolicyViewSet(viewsets.GenericViewSet[Policy]):
         return policy_documents(self.get_queryset().filter(pk=policy_id))[0]
 
 
-def policy_documents(policies: "QuerySet[Policy] | list[Policy]") -> list[dict[str, Any]]:
-    names = api_names({right.api_id for policy in policies for right in policy.access.all()})
-    shown = [policy_to_tyk(policy, policy.access.all(), names) for policy in policies]
-    return [
-        {**document, "is_inactive": policy.is_inactive, "active": None}
-        for document, policy in zip(shown, policies, strict=True)
-    ]
+def policy_documents(policies: Iterable[Policy]) -> list[dict[str, Any]]:
+    """As Tyk shows them, with the members of this API only."""
+    shown = list(policies)
+    names = api_names({right.api_id for policy in shown for right in policy.access.all()})
+    return [_document(policy, policy_to_tyk(policy, policy.access.all(), names)) for policy in shown]
 
 
-def same_id(draft: PolicyDraft, policy_id: str) -> PolicyDraft:
+def _document(policy: Policy, shown: dict[str, Any]) -> dict[str, Any]:
+    members = set(PolicyShape().fields)
+    return {name: value for name, value in shown.items() if name in members} | {"is_inactive": policy.is_inactive}
+
+
+def same_policy(draft: PolicyDraft, policy_id: str) -> PolicyDraft:
     """Raises DocumentError for an attempt to rename."""
     if draft.id != policy_id:
         raise refusal("/id", f"must stay {policy_id}", "fixed")

@@ -80,7 +80,7 @@ API_FIELDS = (
 
 @transaction.atomic
 def save_api_draft(draft: ApiDraft) -> Api:
-    """Creates the API, or makes the one with this id as the draft says. Raises ValidationError, e.g. for a taken listen path."""
+    """Creates the API, or makes the one with this id as the draft says. Raises ValidationError, as for a taken path."""
     api = Api.objects.filter(pk=draft.id).first() or (Api(pk=draft.id) if draft.id else Api())
     api.organisation = organisation_named(draft.organisation_id)
     for name in API_FIELDS:

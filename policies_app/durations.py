@@ -15,6 +15,11 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:g} seconds"
 
 
+def per_text(seconds: float) -> str:
+    """"per minute", "per 5 minutes"."""
+    return f"per {duration_text(seconds).removeprefix('1 ')}"
+
+
 def wait_text(seconds: float) -> str:
     """Rounded to what a reader needs: "41 s", "12 min", "5 h 12 min", "3 days"."""
     whole = max(0, round(seconds))
@@ -29,17 +34,17 @@ def wait_text(seconds: float) -> str:
 
 
 def period_text(limits: Limits) -> str:
-    """How often a quota renews: "per 1 minute", "per calendar month", "in total"."""
+    """How often a quota renews: "per minute", "per calendar month", "in total"."""
     if limits.quota_period != "rolling":
         return CALENDAR[limits.quota_period]
-    return f"per {duration_text(limits.quota_renewal_rate)}" if limits.quota_renewal_rate > 0 else "in total"
+    return per_text(limits.quota_renewal_rate) if limits.quota_renewal_rate > 0 else "in total"
 
 
 def quota_text(limits: Limits) -> str:
-    """"10 requests per 1 minute", "unlimited"."""
+    """"10 requests per minute", "unlimited"."""
     return f"{limits.quota_max:,} requests {period_text(limits)}" if limits.has_quota else "unlimited"
 
 
 def rate_text(limits: Limits) -> str:
-    """"5 requests per 1 second", "no rate limit"."""
-    return f"{limits.rate:,g} requests per {duration_text(limits.per)}" if limits.has_rate else "no rate limit"
+    """"5 requests per second", "no rate limit"."""
+    return f"{limits.rate:,g} requests {per_text(limits.per)}" if limits.has_rate else "no rate limit"

@@ -21,7 +21,7 @@ RENEWALS = (
     (2_592_000, "30 days"),
 )
 RATE_FIELDS = (("rate", "per"), ("throttle_interval", "throttle_retry_limit"))
-QUOTA_FIELDS = ("quota_max", ("quota_period", "quota_renewal_rate", "quota_anchor_day"))
+QUOTA_FIELDS = ("quota_max", "quota_period", "quota_renewal_rate", "quota_anchor_day")
 # Alpine.js expressions: which fields matter for the chosen period.
 PERIOD_CONDITIONS = {"quota_renewal_rate": "quota_period == 'rolling'", "quota_anchor_day": "quota_period == 'month'"}
 
@@ -87,7 +87,17 @@ class PresetSeconds(UnfoldAdminBigIntegerFieldWidget):
         return {**context, "presets": RENEWALS}
 
 
-class LimitsForm(forms.ModelForm[Model]):
+class PlainNumbers(forms.ModelForm[Model]):
+    """Shows 5.0 as 5."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value in self.initial.items():
+            if isinstance(value, float) and value.is_integer():
+                self.initial[name] = int(value)
+
+
+class LimitsForm(PlainNumbers):
     """A form of anything with limits. Rules are the model's; this only gives the fields their faces."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
-"""API definitions and policies between Tyk's JSON and ours. Pure: used by the administration APIs, import and export alike.
+"""API definitions and policies between Tyk's JSON and ours; used by the administration APIs, import and export alike.
 
-What Tyk says and we do not model is kept in `extra` and given back. `strict` is the REST API's reading: there an unknown member
-or a `quota_max` of 0 is refused, while Tyk's dialect keeps the one and takes the other for unlimited (rule 2.2).
+Pure. What Tyk says and we do not model is kept in `extra` and given back. `strict` is the REST API's reading: there an
+unknown member or a `quota_max` of 0 is refused; Tyk's dialect keeps the one, and the other is unlimited (rule 2.2).
 """
 
 import re
@@ -27,10 +27,21 @@ from policies_app.models import (
 HEADER_NAME = re.compile(r"\A[A-Za-z0-9!#$%&'*+.^_`|~-]*\Z")
 LIVE_MEMBERS = ("quota_remaining", "quota_renews")
 DEFAULTS_LEFT_OUT = {"quota_period": "rolling", "quota_anchor_day": 1}
-RIGHT_MEMBERS = frozenset({
-    "allowance_scope", "allowed_types", "allowed_urls", "api_id", "api_name", "disable_introspection", "endpoints", "field_access_rights",
-    "limit", "restricted_types", "versions",
-})  # fmt: skip
+RIGHT_MEMBERS = frozenset(
+    {
+        "allowance_scope",
+        "allowed_types",
+        "allowed_urls",
+        "api_id",
+        "api_name",
+        "disable_introspection",
+        "endpoints",
+        "field_access_rights",
+        "limit",
+        "restricted_types",
+        "versions",
+    }
+)
 LIMIT_MEMBERS = frozenset({*LIMIT_FIELDS, *LIVE_MEMBERS, "max_query_depth", "smoothing"})
 
 
@@ -38,7 +49,10 @@ LIMIT_MEMBERS = frozenset({*LIMIT_FIELDS, *LIVE_MEMBERS, "max_query_depth", "smo
 
 
 def api_from_tyk(document: Any, *, api_id: str = "", organisation_id: str = "") -> ApiDraft:
-    """An API definition. `api_id` and `organisation_id` stand in for absent members. Raises DocumentError with everything wrong."""
+    """An API definition; `api_id` and `organisation_id` stand in for absent members.
+
+    Raises DocumentError with everything that is wrong.
+    """
     reader = Reader(document)
     proxy, auth = reader.nested("proxy"), reader.nested("auth")
     draft = ApiDraft(
@@ -62,7 +76,10 @@ def api_from_tyk(document: Any, *, api_id: str = "", organisation_id: str = "") 
 def policy_from_tyk(
     document: Any, *, policy_id: str = "", organisation_id: str = "", strict: bool = False
 ) -> PolicyDraft:
-    """A policy. `policy_id` and `organisation_id` stand in for absent members. Raises DocumentError with everything wrong."""
+    """A policy; `policy_id` and `organisation_id` stand in for absent members.
+
+    Raises DocumentError with everything that is wrong.
+    """
     reader = Reader(document)
     inner_id, active = ("", True) if strict else (_object_id(reader), reader.boolean("active", True))
     reader.skip("last_updated", *LIVE_MEMBERS)

@@ -4,20 +4,23 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse_lazy
 from django.utils import timezone
 from django.views.generic import TemplateView
 
-from monitors_app.models import TriggerEvent
+from monitors_app.models import EmailPreference, TriggerEvent
+from monitors_app.preferences import set_thresholds, thresholds_of
 from organisations_app.models import Developer
 from organisations_app.tenancy import applications_of, developer_of, owned
-from portal_app.key_pages import key_cards
+from sessions_app.key_cards import KeyCard, key_cards
+from sessions_app.key_status import KeyStatus
 from sessions_app.models import Key, UsageHour
 from sessions_app.usage_charts import daily_chart
 
@@ -66,19 +69,25 @@ class DeveloperPage(LoginRequiredMixin, TemplateView):
 
 
 class KeyList(DeveloperPage):
-    """All keys of the developer's applications with their live usage. Revoked ones come last."""
+    """All keys of the developer's applications with their live usage. Revoked and expired ones come last."""
 
     template_name = "portal_app/keys.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         cards = key_cards(list(self.keys()), timezone.now())
-        cards.sort(key=lambda card: card.key.revoked_at is not None)
+        cards.sort(key=_by_use)
         return super().get_context_data(
             cards=cards,
             store_answers=all(card.bars is not None for card in cards),
             applications=list(applications_of(self.developer)),
             **kwargs,
         )
+
+
+def _by_use(card: KeyCard) -> tuple[bool, str, str]:
+    """Keys that work first, then by application and name: an order that stays from one look to the next."""
+    application = card.key.application
+    return card.status in (KeyStatus.REVOKED, KeyStatus.EXPIRED), application.name if application else "", str(card.key)
 
 
 class KeyDetail(DeveloperPage):
@@ -95,3 +104,21 @@ class KeyDetail(DeveloperPage):
             events=TriggerEvent.objects.filter(key_id=key.pk, organisation_id=key.organisation_id)[:EVENTS_SHOWN],
             **kwargs,
         )
+
+
+class Emails(DeveloperPage):
+    """Whether the developer wants to be told of thresholds by e-mail (rule 7.12)."""
+
+    template_name = "portal_app/emails.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        choice = thresholds_of(self.developer)
+        return super().get_context_data(choices=EmailPreference.Thresholds.choices, choice=choice, **kwargs)
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        try:
+            set_thresholds(self.developer, request.POST.get("thresholds", ""))
+        except ValueError:
+            return render(request, "400.html", status=400)
+        messages.success(request, "Your choice is saved.")
+        return redirect("portal:emails")

@@ -1,7 +1,7 @@
 """Session documents of keys, put together from the database and the counter store, for every face that answers JSON."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from organisations_app.models import Organisation
@@ -13,6 +13,8 @@ from sessions_app.models import Key, KeyAccess, KeyPolicy
 from sessions_app.terms import read_holders
 from sessions_app.tyk import computed_key, stored_key
 from sessions_app.usage import QuotaUsage
+
+Usage = Mapping[str, Sequence[QuotaUsage]]
 
 
 def stored_documents(keys: Sequence[Key]) -> dict[str, dict[str, Any]]:
@@ -27,15 +29,29 @@ def stored_documents(keys: Sequence[Key]) -> dict[str, dict[str, Any]]:
     return {key.pk: stored_key(key, rights[key.pk], policies[key.pk], names) for key in keys}
 
 
-def computed_document(key: Key, live: Sequence[QuotaUsage] | None) -> dict[str, Any]:
-    """What counts: policies applied, with `live` usage (None: unknown)."""
-    holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
-    rights = list(PolicyAccess.objects.filter(policy__in=[policy.id for policy in holder.policies]))
-    names = api_names(holder.api_ids())
-    return computed_key(holder, stored_documents([key])[key.pk], rights, names, live)
+def computed_documents(keys: Sequence[Key], live: Usage | None) -> dict[str, dict[str, Any]]:
+    """What counts, by key id: policies applied, with `live` usage (None: unknown)."""
+    holders = read_holders((key.organisation_id, key.pk) for key in keys)
+    stored = stored_documents(keys)
+    rights: defaultdict[str, list[PolicyAccess]] = defaultdict(list)
+    for right in PolicyAccess.objects.filter(
+        policy__in={policy.id for holder in holders.values() for policy in holder.policies}
+    ):
+        rights[right.policy_id].append(right)
+    names = api_names({api_id for holder in holders.values() for api_id in holder.api_ids()})
+    return {
+        key_id: computed_key(
+            holder,
+            stored[key_id],
+            [right for policy in holder.policies for right in rights[policy.id]],
+            names,
+            None if live is None else live.get(key_id, []),
+        )
+        for key_id, holder in holders.items()
+    }
 
 
-def live_usage(keys: Iterable[Key]) -> dict[str, list[QuotaUsage]] | None:
+def live_usage(keys: Iterable[Key]) -> Usage | None:
     """Each key's quotas by key id; None when the store does not answer: what is configured can be read all the same."""
     try:
         return usage.key_quotas(list(keys))

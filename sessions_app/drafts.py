@@ -21,7 +21,7 @@ from sessions_app.models import Key, KeyAccess, OrgSession
 
 @dataclass(frozen=True, slots=True)
 class SessionDraft:
-    """The session object of a key or of an organisation. `policies` are ids, in order; `expires_at` None never expires."""
+    """The session object of a key or organisation. `policies` are ids, in order; `expires_at` None never expires."""
 
     organisation_id: str
     alias: str = ""
@@ -43,7 +43,10 @@ class SessionDraft:
 
 @transaction.atomic
 def create_key(draft: SessionDraft, token: str | None = None, *, application_id: int | None = None) -> tuple[Key, str]:
-    """A new key and its raw secret: `token`, or one made here. Raises DocumentError or ValidationError; then nothing is saved."""
+    """A new key and its raw secret: `token`, or one made here.
+
+    Raises DocumentError or ValidationError; then nothing is saved.
+    """
     check_policies(draft.policies)
     key = Key(organisation=organisation_named(draft.organisation_id), application_id=application_id)
     fill_key(key, draft)
@@ -53,10 +56,14 @@ def create_key(draft: SessionDraft, token: str | None = None, *, application_id:
 
 @transaction.atomic
 def change_key(key: Key, draft: SessionDraft) -> None:
-    """Makes a key as the draft says, in its organisation. Raises DocumentError or ValidationError; then nothing is changed."""
+    """Makes a key as the draft says, in its organisation.
+
+    Raises DocumentError or ValidationError; then nothing is changed.
+    """
     if draft.organisation_id != key.organisation_id:
         raise refusal("/org_id", f"must stay {key.organisation_id}: a key cannot move to another organisation", "fixed")
-    check_policies(draft.policies)
+    if list(draft.policies) != list(key.key_policies.values_list("policy_id", flat=True)):
+        check_policies(draft.policies)
     fill_key(key, draft)
     keys.save_key(key, access=key_access(draft.rights), policies=list(draft.policies))
 
@@ -102,6 +109,9 @@ def key_access(rights: Sequence[RightDraft]) -> list[KeyAccess]:
 
 
 def check_policies(policy_ids: Sequence[str]) -> None:
-    """An unknown policy among several is skipped, but one that stands alone gives no access (rule 3.6). Raises DocumentError."""
+    """An unknown policy among several is skipped, but unknown ones alone give no access (rule 3.6).
+
+    Raises DocumentError.
+    """
     if policy_ids and not Policy.objects.filter(pk__in=policy_ids).exists():
         raise refusal("/apply_policies", f"names no policy that exists: {', '.join(policy_ids[:5])}", "unknown_policy")

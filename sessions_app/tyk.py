@@ -1,6 +1,7 @@
-"""Session objects of keys and organisations between Tyk's JSON and ours: used by the administration APIs, import and export alike.
+"""Session objects of keys and organisations between Tyk's JSON and ours; used by both APIs, import and export alike.
 
-`stored` is what was written; `computed` is what counts: policies applied, with live usage. Nothing computed is written back.
+Pure. `stored` is what was written; `computed` is what counts: policies applied, with live usage. Nothing computed is
+written back (rule 3.7).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,9 +46,9 @@ LAST_SECOND = 253_402_300_799  # of the year 9999, where datetimes end
 
 
 def session_from_tyk(document: Any, *, organisation_id: str = "", strict: bool = False) -> SessionDraft:
-    """A session object. `organisation_id` stands in for an absent `org_id`. Raises DocumentError with everything that is wrong.
+    """A session object; `organisation_id` stands in for an absent `org_id`. `strict` as in policies_app.tyk.
 
-    `strict` as in policies_app.tyk.
+    Raises DocumentError with everything that is wrong.
     """
     reader = Reader(document)
     monitor = reader.nested("monitor")
@@ -138,7 +139,10 @@ def computed_key(
     names: Mapping[str, str],
     usage: Sequence[QuotaUsage] | None,
 ) -> dict[str, Any]:
-    """A key's session with its policies applied and live usage (section 3). `rights` are those of its policies; `usage` None is unknown."""
+    """A key's session with its policies applied and live usage (section 3).
+
+    `rights` are those of its policies; `usage` None is unknown.
+    """
     terms = {
         api_id: found
         for api_id in holder.api_ids()
@@ -161,7 +165,10 @@ def computed_key(
 
 
 def root_terms(holder: Holder, terms: Mapping[str, Terms]) -> Terms:
-    """What stands at the root of a computed session: the most generous of what counts for no single API, else the key's own."""
+    """What stands at the root of a computed session: the most generous of what counts for no single API.
+
+    Without any, the key's own.
+    """
     own = holder.terms.limits_on("")
     shared = [found for found in terms.values() if not found.quota.scope.startswith("api:")]
     if not shared and holder.policies and len(terms) == 1:
@@ -199,7 +206,10 @@ def _right_limit(terms: Terms, usage: Sequence[QuotaUsage] | None) -> dict[str, 
 
 
 def live(source: Source, usage: Sequence[QuotaUsage] | None) -> dict[str, int]:
-    """`quota_remaining` and `quota_renews` of one quota; -1 and 0 when unlimited. Left out when the store did not answer."""
+    """`quota_remaining` and `quota_renews` of one quota; -1 and 0 when unlimited.
+
+    Left out when the store did not answer.
+    """
     if usage is None:
         return {}
     if not source.limits.has_quota:

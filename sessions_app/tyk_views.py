@@ -1,7 +1,7 @@
 """Keys and organisation sessions over Tyk's gateway API.
 
-Tyk's rules about counters hold here: a write of a key resets them unless `suppress_reset=1`, a write of an organisation only with
-`reset_quota=1`. Keys are listed by their hashes: raw keys are not stored.
+Tyk's rules about counters hold here: a write of a key resets them unless `suppress_reset=1`, a write of an organisation
+only with `reset_quota=1`. Keys are listed by their hashes: raw keys are not stored.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import re_path
 
 from organisations_app.tyk_view import TykError, TykView, answer_written, body_of, flag
-from sessions_app import drafts, keys, store, tokens, usage
-from sessions_app.documents import computed_document, live_organisation_usage, live_usage
+from sessions_app import drafts, keys, tokens, usage
+from sessions_app.documents import computed_documents, live_organisation_usage, live_usage
 from sessions_app.drafts import SessionDraft
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Key, OrgSession
@@ -25,7 +25,7 @@ NO_KEY_TO_CHANGE = "Key is not found"
 NO_KEY_TO_DELETE = "There is no such key found"
 NO_ORGANISATION = "Org not found"
 NO_KEY_OF_HASH = "A key cannot be made from its hash: send the key itself, or the hash of a key that exists"
-NOT_RESET = "The counter store does not answer, so the quota cannot be reset: nothing was changed. Try again, or send suppress_reset=1"
+NOT_RESET = "The counter store does not answer, so the quota cannot be reset: nothing was changed. Try again later"
 
 
 class KeyList(TykView):
@@ -55,7 +55,7 @@ class KeyPreview(TykView):
         draft = session_from_tyk(body_of(request))
         with transaction.atomic():
             key, _ = drafts.create_key(draft)
-            computed = computed_document(key, [])
+            computed = computed_documents([key], {})[key.pk]
             transaction.set_rollback(True)
         return JsonResponse(computed)
 
@@ -65,8 +65,7 @@ class KeyDetail(TykView):
 
     def get(self, request: HttpRequest, name: str) -> JsonResponse:
         key = find_key(request, name, NO_KEY)
-        live = live_usage([key])
-        return JsonResponse(computed_document(key, live[key.pk] if live is not None else None))
+        return JsonResponse(computed_documents([key], live_usage([key]))[key.pk])
 
     def post(self, request: HttpRequest, name: str) -> JsonResponse:
         """Makes a custom key, or replaces the one that is there."""
@@ -122,15 +121,6 @@ class OrganisationDetail(TykView):
     def delete(self, request: HttpRequest, organisation_id: str) -> JsonResponse:
         keys.delete_org_session(find_session(organisation_id))
         return answer_written(organisation_id, "deleted")
-
-
-class Hello(TykView):
-    """Tyk's health page: always 200, open to all; `status` and `details` tell."""
-
-    secret_needed = False
-
-    def get(self, request: HttpRequest) -> JsonResponse:
-        return JsonResponse(health())
 
 
 # --- steps of the views -----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from policies_app.durations import duration_text, wait_text
+from policies_app.durations import per_text, wait_text
 from policies_app.limits import threshold_label, usage_needed
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Key
@@ -71,7 +71,7 @@ def usage_bar(quota: QuotaUsage, title: str, now: datetime, trigger_limits: Iter
         percent=percent,
         width=f"{min(100.0, quota.used * 100 / quota.max):.2f}%",
         level=_level(quota, percent),
-        period=f"per {duration_text(quota.period_seconds)}" if quota.period_seconds else "in total",
+        period=per_text(quota.period_seconds) if quota.period_seconds else "in total",
         renews_at=renews_at,
         renews_in=wait_text((renews_at - now).total_seconds()) if renews_at else "",
         shared=quota.shared,

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 from django.conf import settings
 
 from gateway_project.store import running_store
+from tests.administration import SECRET, Administration, rest_client, tyk_client
 
 MARK = "test-database-of-the-gateway"
 
@@ -36,6 +38,20 @@ def store(store_url: str) -> Iterator[redis.Redis]:
     """A client of the store, which is empty when the test begins."""
     with _claim(store_url) as client:
         yield client
+
+
+@pytest.fixture
+def tyk(settings: Any) -> Administration:
+    """Tyk's dialect, with the right secret."""
+    settings.GATEWAY_ADMIN_SECRET = SECRET
+    return tyk_client()
+
+
+@pytest.fixture
+def rest(settings: Any) -> Administration:
+    """`/api/v1`, with the root token."""
+    settings.GATEWAY_ADMIN_SECRET = SECRET
+    return rest_client()
 
 
 def _as_configured(url: str) -> Iterator[str]:

@@ -152,7 +152,15 @@ def test_processes_that_start_together_agree_on_the_secrets(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", [["manage.py", "check"], ["manage.py", "up"], ["-c", "import gateway_project.asgi"]], ids=lambda c: c[-1]
+    "command",
+    [
+        ["manage.py", "check"],
+        ["manage.py", "up"],
+        ["-c", "import gateway_project.asgi"],
+        ["-m", "celery", "-A", "gateway_project", "worker"],
+        ["-m", "celery", "-A", "gateway_project", "beat"],
+    ],
+    ids=lambda command: command[-1],
 )
 def test_a_wrong_value_stops_the_start(tmp_path, command):
     environment = {
@@ -161,6 +169,8 @@ def test_a_wrong_value_stops_the_start(tmp_path, command):
         "PORT": "x",
         "DJANGO_SETTINGS_MODULE": "gateway_project.settings",
     }
-    ended = subprocess.run([sys.executable, *command], cwd=BASE_DIR, env=environment, capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, *command], cwd=BASE_DIR, env=environment, capture_output=True, text=True, timeout=60
+    )
     assert ended.returncode != 0
     assert "PORT must be a port number from 1 to 65535" in ended.stderr

@@ -1,4 +1,4 @@
-"""Settings of the Django peers: the project's own without any middleware, so that only the view or the throttle is measured."""
+"""Settings of the Django peers: the project's own without any middleware, so that only view or throttle is measured."""
 
 from gateway_project.settings import *  # noqa: F403
 from gateway_project.settings import GATEWAY_STORE_URL

@@ -2,4 +2,4 @@
 
 from bench.apps.bare_settings import *  # noqa: F403
 
-MIDDLEWARE = ["sessions_app.edge.middleware.EnforcementMiddleware"]
+MIDDLEWARE = ["sessions_app.edge.middleware.enforcement"]

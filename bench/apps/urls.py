@@ -11,7 +11,7 @@ from bench.names import DJANGO_PATH, THROTTLED_PATH
 
 
 class KeyThrottle(SimpleRateThrottle):
-    """Throttles by key. It remembers every request of its window in one list: a window of one second is the kindest to it."""
+    """Throttles by key. Its base keeps a list of all requests of the window: one second is the kindest window."""
 
     rate = "1000000000/s"
 

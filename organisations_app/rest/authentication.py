@@ -2,13 +2,16 @@
 
 import hmac
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
+
+if TYPE_CHECKING:  # DRF's views are being imported when they ask for these classes
+    from rest_framework.views import APIView
 
 SCHEME = "Bearer"
 
@@ -43,7 +46,7 @@ class IsAdministrator(BasePermission):
 
     message = "A session of the admin may only read here; write with a token."
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: "APIView") -> bool:
         if isinstance(request.user, Bearer):
             return True
         return bool(request.user and request.user.is_staff) and request.method in SAFE_METHODS

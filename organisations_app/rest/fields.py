@@ -1,11 +1,14 @@
-"""Serializers that take JSON at its word: `5` is no text, `"5"` no number, `"yes"` no boolean, and an unknown member is a mistake."""
+"""Serializers that take JSON at its word: `5` is no text, `"5"` no number, `"yes"` no boolean.
+
+An unknown member is a mistake, not noise.
+"""
 
 from typing import Any
 
 from django.db import models
 from rest_framework import serializers
 
-from organisations_app.documents import brief, is_number
+from organisations_app.documents import brief
 
 
 class Text(serializers.CharField):
@@ -22,13 +25,6 @@ class Switch(serializers.BooleanField):
         return data
 
 
-class Whole(serializers.IntegerField):
-    def to_internal_value(self, data: Any) -> int:
-        if not is_number(data) or data != int(data):
-            raise serializers.ValidationError(f"must be a whole number, not {brief(data)}", code="invalid")
-        return int(data)
-
-
 class Choice(serializers.ChoiceField):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str) or data not in self.choices:
@@ -39,7 +35,10 @@ class Choice(serializers.ChoiceField):
 
 
 class KnownMembers(serializers.Serializer):  # type: ignore[type-arg]
-    """Refuses members that the serializer does not have. Those that are only answered are passed over, so an answer can be sent back."""
+    """Refuses members that the serializer does not have.
+
+    Those that are only answered are passed over, so that an answer can be sent back.
+    """
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := [name for name in data if name not in self.fields]):

@@ -6,7 +6,7 @@ from typing import IO, Any
 from rest_framework.parsers import BaseParser
 
 from organisations_app.documents import MAX_BYTES, parse_json
-from organisations_app.rest.problems import TooLarge
+from organisations_app.rest.refusals import TooLarge
 
 
 class DocumentParser(BaseParser):

@@ -7,33 +7,15 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import ProtectedError
 from rest_framework import status
-from rest_framework.exceptions import APIException, ErrorDetail
+from rest_framework.exceptions import ErrorDetail
 from rest_framework.exceptions import ValidationError as SerializerError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 from organisations_app.documents import DocumentError, Problem, escape, problems_of
+from organisations_app.rest.refusals import Conflict
 
 CONTENT_TYPE = "application/problem+json"
-
-
-class Conflict(APIException):
-    """The request is right, but what it is about stands against it."""
-
-    status_code = status.HTTP_409_CONFLICT
-    default_code = "conflict"
-
-
-class TooLarge(APIException):
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_code = "too_large"
-
-
-class Unavailable(APIException):
-    """Something that the gateway needs does not answer; `detail` says what was not done."""
-
-    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_code = "unavailable"
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -81,4 +63,4 @@ def _flatten(detail: Any, pointer: str) -> Iterator[Problem]:
         for index, inner in enumerate(detail):
             yield from _flatten(inner, pointer if isinstance(inner, str) else f"{pointer}/{index}")
     else:
-        yield Problem(pointer, str(detail), detail.code if isinstance(detail, ErrorDetail) else "error")
+        yield Problem(pointer, str(detail), (detail.code if isinstance(detail, ErrorDetail) else None) or "error")

@@ -23,7 +23,7 @@ class ProblemShape(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     code = serializers.CharField()
-    errors = ErrorShape(many=True)
+    errors = ErrorShape(many=True)  # type: ignore[assignment]  # the document's member, not the serializer's own
 
 
 class RootTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

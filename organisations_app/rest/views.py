@@ -7,6 +7,8 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+ID = r"[^/\x00-\x1f]+"  # any id in an address; databases choke on NUL
+
 
 @extend_schema(exclude=True)
 class UnknownPath(APIView):

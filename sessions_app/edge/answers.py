@@ -1,4 +1,5 @@
 """An answer of the gateway's own, the shape that both HTTP worlds (ASGI and Django) are given it in."""
+
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any

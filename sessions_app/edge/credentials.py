@@ -1,4 +1,5 @@
 """Where a caller's key stands in a request (rule 1.1). Pure: header values in, the raw key out."""
+
 from collections.abc import Mapping
 
 STANDARD_NAMES = (b"authorization", b"x-api-key")
@@ -21,7 +22,9 @@ def token_in(headers: Mapping[bytes, bytes], auth_header_name: str = "") -> str 
 def carriers(headers: Mapping[bytes, bytes], auth_header_name: str = "") -> frozenset[bytes]:
     """The names of the headers that carry the key. What carries something else is not ours and is left alone."""
     token = token_in(headers, auth_header_name)
-    return frozenset(name for name in header_names(auth_header_name) if token and _token(headers.get(name, b"")) == token)
+    return frozenset(
+        name for name in header_names(auth_header_name) if token and _token(headers.get(name, b"")) == token
+    )
 
 
 def _token(value: bytes) -> str:

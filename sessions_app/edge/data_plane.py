@@ -1,30 +1,93 @@
-"""The data plane: requests to APIs with an upstream are judged and passed on. Pure ASGI, Django's request cycle is not entered."""
-import logging
-from collections.abc import Awaitable, Callable
+"""The data plane: requests to APIs are judged and passed on to their upstream. Pure ASGI, Django's request cycle is not entered.
+
+APIs without an upstream are judged here just the same, and then served by Django (see middleware.py).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import quote
 
 from django.conf import settings
 
 from sessions_app.edge import credentials, forwarding, metrics, paths
-from sessions_app.edge.answers import Receive, Scope, Send, send_answer
-from sessions_app.edge.judging import judge_async, route_of
+from sessions_app.edge.answers import Answer, Receive, Scope, Send, send_answer
+from sessions_app.edge.judging import judge_async
 from sessions_app.edge.loading import Request
 from sessions_app.edge.proxy import Passage, Proxy, UpstreamError
 from sessions_app.edge.rendering import limit_headers, problem, rejection
-from sessions_app.edge.usage import RATE_LIMITS_PATH, send_rate_limits
+from sessions_app.edge.usage import is_rate_limits_path, rate_limits
 from sessions_app.routes import Route
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-log = logging.getLogger(__name__)
+# Where Django's middleware finds the verdict that was given here: nothing is judged twice.
+VERDICT = "tollgate.verdict"
 
 
 class DataPlane:
-    """`views` serves APIs that have no upstream; it does its own judging (middleware.py)."""
+    """`views` serves what has no upstream."""
 
     def __init__(self, views: Application, proxy: Proxy) -> None:
         self._views, self._proxy = views, proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
-        raw_path = scope["raw_path"].decode("latin-1")
-        request = Request(paths.plain(scope["path"]), headers, raw_path)
+        if scope["method"] == "CONNECT" or forwarding.wants_websocket(headers):
+            await send_answer(send, not_supported(), scope["method"])
+            return
+        if not scope.get("raw_path"):
+            scope["raw_path"] = quote(scope["path"]).encode()
+        request = Request(paths.plain(scope["path"]), headers, scope["raw_path"].decode("latin-1"))
+        if (
+            is_rate_limits_path(request.path)
+            and scope["method"] in ("GET", "HEAD")
+            and (answer := await rate_limits(request))
+        ):
+            await send_answer(send, answer, scope["method"])
+            return
+        verdict = await judge_async(request)
+        route = verdict.route
+        if not verdict.passes or route is None:
+            name = route.auth_header_name if route else ""
+            await send_answer(send, rejection(verdict.decision, settings.GATEWAY_RESPONSES, name), scope["method"])
+        elif route.target_url:
+            await self._pass_on(
+                scope,
+                receive,
+                send,
+                Passage(scope, route, headers, _key_headers(headers, route), limit_headers(verdict.decision.states)),
+            )
+        else:
+            await self._views({**scope, VERDICT: verdict}, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, passage: Passage) -> None:
+        try:
+            await self._proxy.forward(passage, receive, send)
+        except UpstreamError as error:
+            metrics.UPSTREAM_FAILURES.labels(error.code).inc()
+            answer = problem(error.status, error.code, error.detail, settings.GATEWAY_RESPONSES, passage.ours)
+            await send_answer(send, answer, scope["method"])
+
+
+def _key_headers(headers: Mapping[bytes, bytes], route: Route) -> frozenset[bytes]:
+    return credentials.carriers(headers, route.auth_header_name)
+
+
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI, for websocket scopes: the same answer where the server can give it, else the handshake is refused with its own 403."""
+    await receive()
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close"})
+        return
+    answer = not_supported()
+    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "websocket.http.response.body", "body": answer.body})
+
+
+def not_supported() -> Answer:
+    """A protocol that no API is offered over (RFC 9110 section 15.6.2)."""
+    return problem(
+        501,
+        "not_supported",
+        "WebSockets and tunnels are not supported here. Use plain HTTP requests.",
+        settings.GATEWAY_RESPONSES,
+    )

@@ -3,6 +3,7 @@
 A gateway speaks for itself on each connection: headers about one connection end here (RFC 9110 section 7.6.1), and what
 callers claim about how they were reached is replaced by what we know.
 """
+
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -48,12 +49,18 @@ def _target(target_url: str) -> tuple[str, str]:
     return str(url.origin()), url.raw_path
 
 
-def upstream_headers(scope: Scope, headers: Mapping[bytes, bytes], key_headers: frozenset[bytes]) -> list[tuple[str, str]]:
+def upstream_headers(
+    scope: Scope, headers: Mapping[bytes, bytes], key_headers: frozenset[bytes]
+) -> list[tuple[str, str]]:
     """The caller's headers without those about the connection and the one that carried the key, and our own about the caller."""
     dropped = NOT_FORWARDED | key_headers | named_in_connection(headers.get(b"connection", b""))
     if b"transfer-encoding" in headers:
         dropped |= {b"content-length"}
-    kept = [(_text(name), _text(value)) for name, value in scope["headers"] if name not in dropped and not name.startswith(FORWARDED_PREFIX)]
+    kept = [
+        (_text(name), _text(value))
+        for name, value in scope["headers"]
+        if name not in dropped and not name.startswith(FORWARDED_PREFIX)
+    ]
     return kept + _about_the_caller(scope, headers)
 
 
@@ -75,7 +82,11 @@ def _about_the_caller(scope: Scope, headers: Mapping[bytes, bytes]) -> list[tupl
 def caller_headers(status: int, upstream: Iterable[Header], ours: Iterable[Header]) -> list[Header]:
     """The upstream's headers without those about its connection and its own limits, and ours (rule 8.1). Repeated ones stay repeated."""
     lowered = [(name.lower(), value) for name, value in upstream]
-    dropped = HOP_BY_HOP | LIMIT_HEADERS | named_in_connection(b",".join(value for name, value in lowered if name == b"connection"))
+    dropped = (
+        HOP_BY_HOP
+        | LIMIT_HEADERS
+        | named_in_connection(b",".join(value for name, value in lowered if name == b"connection"))
+    )
     if status == 204:
         dropped |= {b"content-length"}  # RFC 9110 section 8.6
     return [*(header for header in lowered if header[0] not in dropped), *ours]

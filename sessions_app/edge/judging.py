@@ -4,6 +4,7 @@ Route and grant come from this process's memory. A pass is checked against the n
 what is turned away without asking it (unknown path, no key, unknown key) is only turned away after the store has said that the
 routes are current (rule 1.5). The flow yields what it needs; `judge` and `judge_async` only fetch. Warm: one store call, no SQL.
 """
+
 import asyncio
 import contextlib
 import logging
@@ -96,7 +97,9 @@ Flow = Generator[Need, Any, Result]
 _REFRESH = _Refresh()
 _GATEWAY_VERSION = counters.read_gateway()
 _EXPECTED = (StoreUnavailable, RouteChanged, DatabaseFailure)
-_REFUSED = {refusal: Decision(Outcome.REFUSED, refusal=refusal) for refusal in (Refusal.UNKNOWN_API, Refusal.MISSING_KEY)}
+_REFUSED = {
+    refusal: Decision(Outcome.REFUSED, refusal=refusal) for refusal in (Refusal.UNKNOWN_API, Refusal.MISSING_KEY)
+}
 _UNKNOWABLE = Decision(Outcome.UNAVAILABLE)
 
 
@@ -177,7 +180,9 @@ def _verdict(decision: Decision, route: Route | None) -> Verdict:
             relaying.poke(grant.bucket)
         if outcome is Outcome.UNAVAILABLE:
             passes = grant.fail_open
-            _warn("the counter store does not answer: requests pass uncounted, or not at all where the API fails closed")
+            _warn(
+                "the counter store does not answer: requests pass uncounted, or not at all where the API fails closed"
+            )
             if passes:
                 metrics.UNCOUNTED.inc()
     return Verdict(passes, decision, route)

@@ -1,4 +1,5 @@
 """What the engine is given for one request: the grant of its token on its route, while the two are equally new (rule 1.5)."""
+
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -57,7 +58,9 @@ class Loader:
         self.table = table
 
     def load(self, refresh: bool) -> Grant | Refusal:
-        return (None if refresh else self.cached()) or self.compiled()
+        if not refresh and (found := self.cached()):
+            return found
+        return self.compiled()
 
     def snapshots(self, names: Sequence[str]) -> Mapping[str, Snapshot]:
         return snapshots(names)
@@ -72,7 +75,9 @@ class AsyncLoader:
         self.loader = loader
 
     async def load(self, refresh: bool) -> Grant | Refusal:
-        return (None if refresh else self.loader.cached()) or await in_thread(self.loader.compiled)
+        if not refresh and (found := self.loader.cached()):
+            return found
+        return await in_thread(self.loader.compiled)
 
     async def snapshots(self, names: Sequence[str]) -> Mapping[str, Snapshot]:
         return await in_thread(snapshots, names)

@@ -1,4 +1,5 @@
 """Paths as servers behind us will understand them, so that nobody is judged for one API and served by another. Pure."""
+
 from posixpath import normpath
 from urllib.parse import unquote
 

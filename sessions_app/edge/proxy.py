@@ -1,4 +1,5 @@
 """The streaming reverse proxy: one pool of upstream connections per process, both bodies passed on as they come."""
+
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -10,8 +11,6 @@ from sessions_app.edge import forwarding, metrics
 from sessions_app.edge.answers import Header, Receive, Scope, Send
 from sessions_app.routes import Route
 
-CONNECT_SECONDS = 5.0
-READ_SECONDS = 60.0  # between two pieces of the upstream's answer
 LONGEST_HEADER_LINE = 65_536
 # The caller's own headers go on, not what an HTTP client would add.
 NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
@@ -75,9 +74,9 @@ class Passage:
 
 
 class Proxy:
-    """Belongs to one event loop. `close` it when the loop ends."""
+    """Belongs to one event loop. `close` it when the loop ends. `read_seconds` pass at most between two pieces of an answer."""
 
-    def __init__(self, connect_seconds: float = CONNECT_SECONDS, read_seconds: float = READ_SECONDS) -> None:
+    def __init__(self, connect_seconds: float, read_seconds: float) -> None:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=read_seconds)
         self._session: aiohttp.ClientSession | None = None
 
@@ -116,7 +115,11 @@ class Proxy:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 # The status is out. Leaving the body unfinished makes the server break the connection: the caller notices.
                 metrics.UPSTREAM_FAILURES.labels("broken_answer").inc()
-                log.warning("the upstream of API %s broke off its answer: %s", passage.route.api_id, error or type(error).__name__)
+                log.warning(
+                    "the upstream of API %s broke off its answer: %s",
+                    passage.route.api_id,
+                    error or type(error).__name__,
+                )
 
     async def _called(self, passage: Passage, body: CallerBody) -> aiohttp.ClientResponse:
         scope = passage.scope
@@ -153,7 +156,11 @@ async def _pass_back(content: aiohttp.StreamReader, send: Send) -> None:
 
 def _upstream_error(error: Exception) -> UpstreamError:
     if isinstance(error, TimeoutError):
-        return UpstreamError(504, "upstream_timeout", "The service behind this API did not answer in time. Try again later.")
+        return UpstreamError(
+            504, "upstream_timeout", "The service behind this API did not answer in time. Try again later."
+        )
     if isinstance(error, aiohttp.ClientConnectorError):
-        return UpstreamError(502, "upstream_unreachable", "The service behind this API cannot be reached at the moment. Try again later.")
+        return UpstreamError(
+            502, "upstream_unreachable", "The service behind this API cannot be reached at the moment. Try again later."
+        )
     return UpstreamError(502, "upstream_failed", "The service behind this API gave no usable answer. Try again later.")

@@ -2,6 +2,7 @@
 
 The event itself is in the store's outbox already (rule 7.4): a poke that fails costs seconds, not the event.
 """
+
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock

@@ -1,15 +1,15 @@
 """What a decision looks like to the caller: status, headers and body, in the standard's words or in Tyk's (section 8). Pure."""
+
 import json
 from collections.abc import Sequence
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Literal
 
 from sessions_app.edge.answers import Answer, Header, answer_of
 from sessions_app.edge.wording import explain_denial, explain_refusal
 from sessions_app.engine.types import Decision, LimitName, LimitState, Outcome, Refusal
 
-Dialect = Literal["standard", "tyk"]
+Dialect = str  # GATEWAY_RESPONSES: "standard" or "tyk"
 
 QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 QUOTA_EXCEEDED_TITLE = "Request cannot be satisfied as assigned quota has been exceeded"
@@ -36,7 +36,10 @@ TYK_ERRORS: dict[Refusal | LimitName, tuple[int, str]] = {
     Refusal.UNKNOWN_KEY: _DISALLOWED,
     Refusal.EXPIRED_KEY: (401, "Key has expired, please renew"),
     Refusal.INACTIVE_KEY: (403, "Key is inactive, please renew"),
-    Refusal.INACTIVE_ORGANISATION: (403, "this organisation access has been disabled, please contact your API administrator"),
+    Refusal.INACTIVE_ORGANISATION: (
+        403,
+        "this organisation access has been disabled, please contact your API administrator",
+    ),
     Refusal.API_FORBIDDEN: _DISALLOWED,
     Refusal.UNKNOWN_API: (404, "Not Found"),
     LimitName.KEY_QUOTA: (403, "Quota exceeded"),
@@ -67,8 +70,12 @@ def limit_headers(states: Sequence[LimitState]) -> list[Header]:
     policies, remainders, headers = [], [], []
     for state in reversed(states):
         window, reset = state.window_seconds, state.reset_seconds
-        policies.append(f'"{state.name}";q={state.max}' if window is None else f'"{state.name}";q={state.max};w={window}')
-        remainders.append(f'"{state.name}";r={state.remaining}' if reset is None else f'"{state.name}";r={state.remaining};t={reset}')
+        policies.append(
+            f'"{state.name}";q={state.max}' if window is None else f'"{state.name}";q={state.max};w={window}'
+        )
+        remainders.append(
+            f'"{state.name}";r={state.remaining}' if reset is None else f'"{state.name}";r={state.remaining};t={reset}'
+        )
         if state.name is LimitName.KEY_QUOTA:
             headers += _key_quota_headers(state)
     headers.append((b"ratelimit-policy", ", ".join(policies).encode()))
@@ -138,7 +145,13 @@ def problem(status: int, code: str, detail: str, dialect: Dialect, headers: Sequ
     """An RFC 9457 problem of no special type, or Tyk's error body with the same status."""
     if dialect == "tyk":
         return _tyk(status, detail, headers)
-    members = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, "code": code}
+    members = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
     return answer_of(status, b"application/problem+json", json.dumps(members).encode(), headers)
 
 

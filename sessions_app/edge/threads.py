@@ -1,4 +1,5 @@
 """Where blocking work of the event loop goes: a few threads, each with a database connection that is checked before use."""
+
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,9 @@ THREADS = 4
 _executor = ThreadPoolExecutor(THREADS, thread_name_prefix="tollgate-sql")
 
 
-async def in_thread(function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+async def in_thread(
+    function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Result:
     """Runs a function that reads the database. Its errors come through."""
 
     def run() -> Result:

@@ -1,4 +1,5 @@
 """The `detail` of a rejection: tells a stranger what happened and what to do next. Pure."""
+
 from policies_app.durations import duration_text
 from sessions_app.engine.types import Decision, LimitName, LimitState, Refusal
 
@@ -15,7 +16,11 @@ REFUSALS = {
 def explain_refusal(refusal: Refusal, auth_header_name: str = "") -> str:
     """`auth_header_name` is where this API wants its key; empty means the standard headers."""
     if refusal is Refusal.MISSING_KEY:
-        place = f"the header {auth_header_name}: <key>" if auth_header_name else "the header Authorization: Bearer <key> (or X-Api-Key: <key>)"
+        place = (
+            f"the header {auth_header_name}: <key>"
+            if auth_header_name
+            else "the header Authorization: Bearer <key> (or X-Api-Key: <key>)"
+        )
         return f"This API needs a key. Send yours in {place}."
     return REFUSALS[refusal]
 

@@ -36,7 +36,9 @@ class Address:
 
 def parse_address(url: str) -> Address:
     """Understands `redis[s]://host:port/db`, `unix://path`, `redis[s]+sentinel://host:port,host:port/master/db`,
-    `redis[s]+cluster://host:port,host:port`, each with `user:password@` and redis-py's query arguments. Raises ValueError.
+    `redis[s]+cluster://host:port,host:port`, each with `user:password@` and redis-py's query arguments.
+
+    Raises ValueError.
     """
     parts = urlsplit(url)
     scheme, _, suffix = parts.scheme.partition("+")

@@ -1,4 +1,4 @@
-"""A circuit breaker: while the counter store is down, calls fail at once instead of waiting for a timeout each (rule 9.1).
+"""A circuit breaker: while the counter store is down, calls fail at once instead of each waiting for it (rule 9.1).
 
 It only remembers. Its owner pings the store in the background while it is open, so that no request is ever the probe.
 """
@@ -13,8 +13,8 @@ LONGEST_PAUSE_SECONDS = 1.0
 class Breaker:
     """Closed until a failure, open until a success. Thread-safe.
 
-    `probe` is called when it opens and with each call that is refused, so that a prober that died (a fork, a closed event loop) is
-    replaced. It must return at once, and do nothing while its prober still runs.
+    `probe` is called when it opens and with each call that is refused, so that a prober that died (a fork, a closed
+    event loop) is replaced. It must return at once, and do nothing while its prober still runs.
     """
 
     def __init__(self, probe: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
 """The one orchestrator: from a cached grant to a decision, whatever the store finds wrong with it on the way.
 
-Each flow is a generator that yields what it needs (a grant, snapshots, answers of the store) and is sent what it asked for. `check`
-and `check_async` only fetch, so the order of things is written once. Warm: one call of the store, no SQL.
+Each flow is a generator that yields what it needs (a grant, snapshots, answers of the store) and is sent what it asked
+for. `check` and `check_async` only fetch, so the order of things is written once. Warm: one call of the store, no SQL.
 """
 
 import time
@@ -38,7 +38,7 @@ class Loader(Protocol):
     """Where grants and snapshots come from; of one credential on one API."""
 
     def load(self, refresh: bool) -> Grant | Refusal:
-        """The cached grant, or one compiled now. `refresh`: compiled now in any case, from a read that began after this call."""
+        """The cached grant, or one compiled now. `refresh`: compiled from a read that began after this call."""
         ...
 
     def snapshots(self, counters: Sequence[str]) -> Mapping[str, Snapshot]:
@@ -89,9 +89,9 @@ async def check_async(store: AsyncStore, loader: AsyncLoader, *, cost: int = 1, 
 def peek(
     store: Store, snapshots: Snapshots, grants: Sequence[Grant], *, now_ms: int = 0
 ) -> list[tuple[LimitState, ...]]:
-    """Limits and usage of many grants, in order, in few round trips; counts nothing. The grants must have been compiled just now.
+    """Limits and usage of many grants, in order, in few round trips; counts nothing. Raises StoreUnavailable.
 
-    Raises StoreUnavailable.
+    The grants must have been compiled just now: versions are not compared.
     """
     return _drive(_look(grants, now_ms), store, snapshots)
 
@@ -104,7 +104,7 @@ async def peek_async(
 
 
 def reset(store: Store, snapshots: Snapshots, limit: QuotaLimit, *, now_ms: int = 0) -> int:
-    """Resets the limit's counter (rule 2.10) and returns the units used before, for the audit. Raises StoreUnavailable."""
+    """Resets the limit's counter (rule 2.10); returns the units used before, for the audit. Raises StoreUnavailable."""
     return _drive(_verb(limit, counters.reset(limit, now_ms), now_ms), store, snapshots)
 
 
@@ -122,7 +122,7 @@ def _judge(cost: int, now_ms: int) -> Flow[Decision]:
         if isinstance(found, Refusal):
             break
         try:
-            # A refusal may stand in a cached grant: it is answered only once the store has said that the grant is current.
+            # A cached grant may refuse: that is answered only once the store has said that the grant is current.
             reply = yield counters.verify(found, now_ms) if found.refusal else counters.consume(found, cost, now_ms)
             reading = counters.parse_reading(reply, found)
             if reading.status is Status.EXPIRED:
@@ -137,7 +137,7 @@ def _judge(cost: int, now_ms: int) -> Flow[Decision]:
 
 
 def _repaired(grant: Grant, reading: Reading, now_ms: int) -> Flow[Grant | Refusal]:
-    """Makes good what kept the store from judging. The grant to go on with, or the refusal that the database gives today."""
+    """Makes good what kept the store from judging. The grant to go on with, or what the database refuses today."""
     if reading.status is Status.MISSING:
         missing = [limit for limit in _quotas(grant.limits) if limit.counter in reading.missing]
         snapshots: Mapping[str, Snapshot] = yield _Snapshots(reading.missing)

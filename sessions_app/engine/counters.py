@@ -100,7 +100,7 @@ def _limit_arguments(limit: Limit, place: int) -> Arguments:
 
 
 def parse_reading(reply: Reply, grant: Grant) -> Reading:
-    """The answer to consume, peek or verify of this grant. Raises StoreUnavailable for anything that no such function says."""
+    """The answer to consume, peek or verify of this grant. Raises StoreUnavailable for what no such function says."""
     try:
         status = Status(reply[0])
         if status is not Status.JUDGED:
@@ -150,12 +150,11 @@ def publish_gateway(number: int) -> list[Call]:
 def read_gateway() -> Call:
     """Asks for the gateway's version. One bucket stands for all: it is the first that a change is published to."""
     key = names.gateway_version(0)
-    parts = (b"GET", key.encode())
-    return Call(parts, pack(parts), key)
+    return Call(pack((b"GET", key.encode())), key)
 
 
 def parse_version(reply: Reply) -> int | None:
-    """The answer to `read_gateway`; None if the store does not know it. Raises StoreUnavailable for anything that is no version."""
+    """The answer to `read_gateway`; None if the store knows none. Raises StoreUnavailable for what is no version."""
     try:
         return None if reply is None else int(reply)
     except (TypeError, ValueError) as error:
@@ -208,7 +207,7 @@ def parse_verb(reply: Reply) -> tuple[Status, int]:
 
 
 def parse_crossing(entry: Mapping[bytes, bytes]) -> Crossing:
-    """A threshold event from the fields of its stream entry. Raises KeyError or ValueError for an entry that is none."""
+    """A threshold event from the fields of its stream entry. Raises KeyError or ValueError for what is none."""
     return Crossing(
         kind=entry[b"kind"].decode(),
         counter=entry[b"counter"].decode(),

@@ -101,7 +101,7 @@ def weighted_usage(reading: RateReading, window_ms: int, now_ms: int) -> int:
 
 
 def _retry_after_seconds(denying: Sequence[tuple[Limit, LimitReading]], now_ms: int, cost: int) -> int | None:
-    """After how long the request passes if nobody else comes: the longest wait of all denying limits; None if one never ends."""
+    """After how long the request passes if nobody else comes: the longest of all waits; None if one never ends."""
     waits_ms = [_wait_ms(limit, reading, now_ms, cost) for limit, reading in denying]
     known = [wait for wait in waits_ms if wait is not None]
     return max(1, _seconds(max(known))) if known and len(known) == len(waits_ms) else None
@@ -118,7 +118,7 @@ def _wait_ms(limit: Limit, reading: LimitReading, now_ms: int, cost: int) -> int
 
 
 def _rate_wait_ms(limit: RateLimit, reading: RateReading, now_ms: int, cost: int) -> int:
-    """Either the previous window fades enough while the current one lasts, or the current one has to fade in the next."""
+    """Either the previous window fades enough while the current one lasts, or then the current one has to fade."""
     room = limit.max - cost - reading.current
     if room >= 0:
         return reading.window_start_ms + _fading_ms(reading.previous, room, limit.window_ms) - now_ms

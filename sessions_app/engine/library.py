@@ -1,6 +1,7 @@
 """The Lua functions that live in the counter store, as one library.
 
-Its name carries a digest of the code: nodes of two releases use their own code side by side, and no number can be forgotten.
+Its name carries a digest of the code: nodes of two releases use their own code side by side, and no number can be
+forgotten.
 """
 
 import hashlib

@@ -54,7 +54,7 @@ def organisation_counter(organisation_id: str) -> str:
 
 
 def subject_counter(organisation_id: str, subject: str, scope: str = "") -> str:
-    """The counter of a custom rate limit key (section 5). Only a digest of the subject is stored; organisations never share."""
+    """The counter of a custom rate limit key (section 5), by a digest of the subject; organisations never share."""
     length = len(organisation_id.encode())
     digest = hashlib.blake2b(f"{length}:{organisation_id}{subject}".encode(), digest_size=18).digest()
     return f"{_home(organisation_id)}:c:s:{base64.urlsafe_b64encode(digest).decode()}{_suffix(scope)}"
@@ -96,7 +96,7 @@ def hourly(bucket: int) -> str:
 
 
 def usage_subject(organisation_id: str, key_id: str, api_id: str) -> str:
-    """The middle of a field of the hourly hash, `<hour>|<subject>|p` or `|d`. Ids are quoted: they may hold any character."""
+    """The middle of a field of the hourly hash, `<hour>|<subject>|p` or `|d`. Ids are quoted."""
     return "|".join(quote(part, safe="") for part in (organisation_id, key_id, api_id))
 
 

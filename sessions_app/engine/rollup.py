@@ -1,4 +1,4 @@
-"""What the worker copies from the counter store to the database: snapshots of counters, and usage by the hour (rule 9.2).
+"""What the worker copies from the counter store to the database: snapshots of counters, usage by the hour (rule 9.2).
 
 Everything is absolute and safe to repeat. The order is always: read, commit, then tell the store that it may forget.
 """
@@ -33,9 +33,9 @@ class TakenSnapshots:
 
 @dataclass(frozen=True, slots=True)
 class HourOfUsage:
-    """Units passed and denied in one hour since the store's hourly hash began at `epoch`: absolute, to be stored per epoch.
+    """Units passed and denied in one hour since the store's hourly hash began at `epoch`: absolute, kept per epoch.
 
-    Stored counts must only grow: with the greater of the stored and this one nothing is lost if a store comes back with older data.
+    A stored count must only grow: then nothing is lost if a store comes back with older data.
     """
 
     organisation_id: str
@@ -48,7 +48,7 @@ class HourOfUsage:
 
 
 def take_dirty(store: Store, bucket: int) -> Dirty:
-    """What to snapshot. The same set is handed out until `drop_dirty`, so a worker that dies loses nothing. Raises StoreUnavailable."""
+    """What to snapshot. The same set is handed out until `drop_dirty`, so a worker that dies loses nothing."""
     keys = [names.dirty(bucket), names.dirty_in_work(bucket), names.dirty_generation(bucket)]
     generation, counters = store.call(make_call("take_dirty", keys))
     return Dirty(generation, tuple(counter.decode() for counter in counters))
@@ -60,7 +60,7 @@ def drop_dirty(store: Store, bucket: int, generation: int) -> None:
 
 
 def read_counters(store: Store, counters: Sequence[str]) -> Iterator[TakenSnapshots]:
-    """What these counters of one bucket hold, some hundred at a time, each lot at one moment. Those that have ended are left out."""
+    """What these counters of one bucket hold, some hundred at a time, each at one moment. Ended ones are left out."""
     for begin in range(0, len(counters), _COUNTERS_PER_CALL):
         lot = counters[begin : begin + _COUNTERS_PER_CALL]
         now_ms, *values = store.call(make_call("snapshot", lot, read_only=True))
@@ -73,7 +73,7 @@ def read_counters(store: Store, counters: Sequence[str]) -> Iterator[TakenSnapsh
 
 
 def read_hours(store: Store, bucket: int) -> tuple[list[HourOfUsage], list[str]]:
-    """Usage by the hour, and the fields of hours so long gone that `forget_hours` may delete them once this is committed.
+    """Usage by the hour, and the fields of hours so long gone that `forget_hours` may delete them after the commit.
 
     An hour is kept for another one after its end: a store's clock that steps back does not begin to count it anew.
     """

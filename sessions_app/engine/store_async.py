@@ -1,6 +1,7 @@
-"""The client of the counter store for an event loop: the data plane's. One multiplexed connection, made when first needed.
+"""The client of the counter store for an event loop: the data plane's. One multiplexed connection, made when needed.
 
-A call that timed out may have been counted, so it is never sent again: it fails, and what that means is the edge's decision (rule 9.1).
+A call that timed out may have been counted, so it is never sent again: it fails, and what that means is the edge's
+decision (rule 9.1).
 """
 
 import asyncio
@@ -41,7 +42,7 @@ def open_async_store(url: str, timeout_ms: int) -> "AsyncServerStore | AsyncClus
 
 
 class AsyncProber:
-    """Tries in a task of its own, until the store answers. One task at a time; another is started if it or its loop died."""
+    """Tries in a task of its own, until the store answers. One task at a time; another is started if its loop died."""
 
     def __init__(self, attempt: Callable[[], Awaitable[Any]]) -> None:
         self.breaker = Breaker(self._start)
@@ -110,7 +111,7 @@ class AsyncServerStore:
         return await connection.send(packed)
 
     async def _second_opinion(self, call: Call, reply: Reply) -> Reply:
-        """Only a call that found no function is sent again: it was not executed. All that miss it wait for one loading."""
+        """Only a call that found no function is sent again: it was not executed. All such wait for one loading."""
         if not isinstance(error_from(str(reply)), FunctionMissing):
             return reply
         loop = asyncio.get_running_loop()
@@ -206,7 +207,7 @@ def _tls_context(address: Address) -> ssl.SSLContext:
 
 
 class AsyncClusterStore:
-    """A Redis Cluster, on redis-py. Each bucket has a breaker of its own, so that one shard that is down does not shadow the others."""
+    """A Redis Cluster, on redis-py. One breaker per bucket: one shard that is down does not shadow the others."""
 
     def __init__(self, address: Address, timeout_seconds: float) -> None:
         self._address = address

@@ -1,6 +1,7 @@
-"""The blocking client of the counter store: for Django's middleware, admin, workers and commands. On redis-py, without any retry.
+"""The blocking client of the counter store: for Django's middleware, admin, workers. On redis-py, without any retry.
 
-A call that timed out may have been counted, so it is never sent again: it fails, and what that means is the edge's decision (rule 9.1).
+A call that timed out may have been counted, so it is never sent again: it fails, and what that means is the edge's
+decision (rule 9.1).
 """
 
 import threading
@@ -27,7 +28,7 @@ _DOWN_REPLIES = (redis.ReadOnlyError, redis.OutOfMemoryError, NoPermissionError)
 
 
 def open_store(url: str, timeout_ms: int) -> "ServerStore | ClusterStore":
-    """A store for any number of threads; forks may share it. Does not connect yet. Raises ValueError for a URL of another kind.
+    """A store for any number of threads; forks may share it. Does not connect yet. Raises ValueError for an unfit URL.
 
     `timeout_ms` bounds connecting and waiting for an answer, each.
     """
@@ -128,7 +129,7 @@ class ServerStore:
 
 
 class ClusterStore:
-    """A Redis Cluster. Each bucket has a breaker of its own, so that one shard that is down does not shadow the others."""
+    """A Redis Cluster. Each bucket has its own breaker, so that one shard that is down does not shadow the others."""
 
     def __init__(self, address: Address, timeout_seconds: float) -> None:
         self._address = address
@@ -224,7 +225,7 @@ def is_function_missing(reply: Reply) -> bool:
 
 
 def checked(replies: list[Reply], breaker: Breaker) -> list[Reply]:
-    """The replies, or StoreUnavailable for the first error among them; tells the breaker what they say about the server."""
+    """The replies, or StoreUnavailable for the first error among them; tells the breaker how the server is."""
     for reply in replies:
         if isinstance(reply, redis.ResponseError):
             if isinstance(reply, _DOWN_REPLIES) or means_down(str(reply)):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class StoreUnavailable(Exception):
-    """The counter store did not answer, or refused to count. The call may or may not have been counted; it is never sent again."""
+    """The counter store did not answer, or refused to count. The call may have been counted; it is never sent again."""
 
 
 class LimitName(StrEnum):
@@ -44,8 +44,8 @@ class Outcome(StrEnum):
 class Threshold:
     """A share of a quota that somebody wants to hear about (rule 7.2).
 
-    `needed` is the usage that reaches it, `ceil(quota_max * t / 100)`; `label` is the percentage as printed ("80", "12.5");
-    `own` says that the key, policy or organisation asked for it, `False` that only a monitor's global limit did.
+    `needed` is the usage that reaches it, `ceil(quota_max * t / 100)`; `label` is the percentage as printed ("80",
+    "12.5"); `own`: the key, policy or organisation asked for it, else only a monitor's global limit did.
     """
 
     label: str
@@ -106,8 +106,8 @@ class Throttle:
 class Grant:
     """What one credential may do on one API: everything a decision needs, so that reading it costs no I/O.
 
-    `event_context` is constant JSON that travels with each threshold event: organisation, key, api, alias, key_mask and the
-    raw key encrypted (rule 7.6). `expires_at_ms` 0 never expires. `refusal` is one of the inactive/forbidden ones or None.
+    `event_context` is constant JSON that travels with each threshold event: organisation, key, api, alias, key_mask and
+    the raw key encrypted (rule 7.6). `expires_at_ms` 0 never expires. `refusal`: an inactive/forbidden one or None.
     """
 
     organisation_id: str
@@ -121,7 +121,7 @@ class Grant:
     refusal: Refusal | None = None
     throttle: Throttle | None = None
     fail_open: bool = True
-    # What is derived from the grant alone, such as its packed command: lives and dies with it, a changed copy starts empty.
+    # What is derived from the grant alone, such as its packed command: lives with it, a changed copy starts empty.
     memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
@@ -139,7 +139,7 @@ class Status(IntEnum):
 class QuotaReading:
     """A quota counter after the judgement. `period_start_ms` 0: no period runs (it starts with the next request).
 
-    `period_end_ms` 0: never, or no rolling period runs. A calendar period ends when it ends, whether a request came or not.
+    `period_end_ms` 0: never, or no rolling period runs. A calendar period has an end even before its first request.
     """
 
     allowed: bool
@@ -163,7 +163,7 @@ LimitReading = QuotaReading | RateReading
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The counter function's answer. `limits` are in the grant's order; `crossed` thresholds were fired by this request."""
+    """The counter function's answer. `limits` are in the grant's order; `crossed` thresholds this request fired."""
 
     status: Status
     now_ms: int
@@ -175,9 +175,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """One limit as the caller sees it (section 8). `None` for a time: the quota never renews, or no rolling period runs.
+    """One limit as the caller sees it (section 8). A time is None if the quota never renews or no rolling period runs.
 
-    Of a rate limit, `used` is the weighted usage of the sliding window, and the times are those of the current aligned window.
+    Of a rate limit, `used` is the weighted usage of the sliding window; the times are those of the aligned window.
     """
 
     name: LimitName

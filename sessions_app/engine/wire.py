@@ -44,7 +44,7 @@ class Call:
 
     @property
     def parts(self) -> list[bytes]:
-        """The command's parts, for clients that pack themselves. Not kept: packed alone is what a cached grant remembers."""
+        """The command's parts, for clients that pack themselves. Not kept: a cached grant remembers the packed ones."""
         return unpack(self.packed)
 
 

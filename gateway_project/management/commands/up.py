@@ -18,6 +18,7 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from gateway_project import checks, store
+from gateway_project.celery_settings import QUEUES
 from gateway_project.child import Child
 from gateway_project.environment import BASE_DIR
 from gateway_project.health import unapplied_migrations
@@ -27,7 +28,7 @@ LOCK_WAIT_SECONDS = 10.0
 DEMO_WEBHOOK_NETS = "127.0.0.0/8,::1/128"  # the demo's inbox is on this machine
 WORKER_OPTIONS = [
     *("--pool", "threads", "--concurrency", "8"),  # tasks wait for networks, not for processors
-    *("--queues", "relay,deliveries,mail,housekeeping,celery"),
+    *("--queues", ",".join(QUEUES)),
     *("--without-gossip", "--without-mingle"),  # there is no other worker to talk to
     *("--loglevel", "WARNING"),
 ]
@@ -190,7 +191,6 @@ def _seed_demo(crew: Supervisor, environment: dict[str, str]) -> None:
 
 def _start_services(crew: Supervisor, environment: dict[str, str]) -> None:
     _stop_if_asked(crew)
-    (settings.GATEWAY_VAR_DIR / "beat").mkdir(exist_ok=True)
     celery = [sys.executable, "-m", "celery", "--quiet", "--app", "gateway_project"]
     crew.start("web", _web_command(), environment)
     crew.start("worker", [*celery, "worker", *WORKER_OPTIONS], environment)

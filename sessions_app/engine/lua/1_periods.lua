@@ -7,9 +7,13 @@
 -- <period>   of a rolling period; 0 with boundaries: calendar periods; 0 without: never renews
 -- <mark>     the limit's source, short enough for the list of fired thresholds
 --
--- A counter is one hash: u used, s start of the period (negative or 0: none runs; its size is the last start), f thresholds
--- fired in the period as ";mark:label;mark:label", r rate windows (2_windows.lua), x until when the hash is to live (0: for ever).
--- The end of a period is never stored: it follows from the start and the limit's own period, so a changed period acts at once.
+-- A counter is one hash:
+--   u  used
+--   s  start of the period; negative or 0: none runs, and its size is the last start
+--   f  thresholds fired in the period, as ";mark:label;mark:label"
+--   r  rate windows (2_windows.lua)
+--   x  until when the hash is to live; 0: for ever
+-- The end of a period is not stored: it follows from the start and the limit's own period, so a changed one acts at once.
 
 local DAY = 86400000
 local KEPT_AFTER_PERIOD = 2 * DAY
@@ -98,7 +102,8 @@ local function period_end(limit, start)
   return start + limit.period
 end
 
--- Every period of a counter has a start of its own, also after a reset within the same millisecond: the ledger tells them apart by it.
+-- Every period of a counter has a start of its own, also after a reset within the same millisecond: the ledger tells
+-- them apart by it.
 local function begin_period(counter, now)
   counter.used, counter.fired, counter.renewed = 0, '', true
   counter.start = math.max(now, math.abs(counter.start) + 1)

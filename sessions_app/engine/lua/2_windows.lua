@@ -1,9 +1,10 @@
--- Sliding windows in constant memory (rule 4.1): usage is the current window plus the previous one, weighted by how much of it still shows.
+-- Sliding windows in constant memory (rule 4.1): usage is the current window, plus the previous one weighted by how much
+-- of it still shows.
 --
--- Field r of a counter holds one entry "length:index:current:previous:idle" per window length, joined with ";". Windows are
--- aligned: window `index` starts at index * length. A counter shared by limits of different lengths (rule 5.5) has an
--- entry for each, and every request counts in all of them. `idle` is the number of windows since a limit of that very length
--- admitted something: an entry that nobody asks for any more (the limit was changed) goes after two windows and a day.
+-- Field r of a counter holds one entry "length:index:current:previous:idle" per window length, joined with ";". Windows
+-- are aligned: window `index` starts at index * length. A counter shared by limits of different lengths (rule 5.5) has
+-- an entry for each, and every request counts in all of them. `idle` is the number of windows since a limit of that very
+-- length admitted something: an entry that nobody asks for any more (a changed limit) goes after two windows and a day.
 
 local SLACK = 60000
 
@@ -18,7 +19,7 @@ local function read_windows(text)
   return windows
 end
 
--- Moves a window to now. A clock that stepped back by less than a window stays in the stored one; by more, the entry is void.
+-- Moves a window to now. If the clock stepped back by less than a window, the stored one goes on; by more, it is void.
 local function roll(window, now)
   local index = math.floor(now / window.length)
   local steps = index - window.index
@@ -54,7 +55,8 @@ local function count_in_windows(counter, asked, now, cost)
     roll(window, now)
     if window.idle * window.length < 2 * window.length + DAY then
       window.current = window.current + cost
-      texts[#texts + 1] = string.format('%d:%d:%d:%d:%d', window.length, window.index, window.current, window.previous, window.idle)
+      texts[#texts + 1] = string.format(
+        '%d:%d:%d:%d:%d', window.length, window.index, window.current, window.previous, window.idle)
       live_until(counter, (window.index + 2) * window.length)
     end
   end

@@ -1,10 +1,11 @@
 -- consume: judges one request against all its limits and commits all or none, in one atomic step (rules 2.6-2.8, 4.2).
 -- peek:    the same judgement without any write.
 --
--- KEYS  1 gateway version, 2 organisation version, 3 key version, 4 outbox stream, 5 dirty set, 6 hourly usage, 7.. distinct counters
+-- KEYS  1 gateway version, 2 organisation version, 3 key version, 4 outbox stream, 5 dirty set, 6 hourly usage,
+--       7.. distinct counters
 -- ARGV  1 now in ms (0: the store's clock), 2 cost, 3 lenient (1: a missing quota counter is a fresh one; peek only),
---       4 credential expires at in ms (0: never), 5-7 versions that the grant was compiled from ("": not compared; peek only),
---       8 usage subject "<org>|<key>|<api>", 9 event context, 10.. limits (1_periods.lua)
+--       4 credential expires at in ms (0: never), 5-7 versions that the grant was compiled from ("": not compared; peek
+--       only), 8 usage subject "<org>|<key>|<api>", 9 event context, 10.. limits (1_periods.lua)
 -- RETURN integers; status first, then now
 --       0 JUDGED, now, admitted, crossed, then four per limit in ARGV order:
 --           quota: allowed, used, period start (0: none runs), period end (0: never, or none runs)
@@ -13,8 +14,9 @@
 --       2 MISSING, now, places of the quota limits (from 0) whose counter does not exist
 --       3 OUTDATED, now   a calendar period lies outside the given boundaries
 --       4 EXPIRED, now
--- GUARANTEE  A denial writes nothing but the hourly count of denials. Every threshold reached and not yet fired in this period
---       is marked and appended to the outbox in the same step (rules 7.3, 7.4). A newer version than the store's is taken over.
+-- GUARANTEE  A denial writes nothing but the hourly count of denials. Every threshold reached and not yet fired in this
+--       period is marked and appended to the outbox in the same step (rules 7.3, 7.4). A version newer than the store's
+--       is taken over.
 
 local JUDGED, STALE, MISSING, OUTDATED, EXPIRED = 0, 1, 2, 3, 4
 local FIRST_COUNTER, FIRST_LIMIT = 7, 10

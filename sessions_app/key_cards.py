@@ -1,4 +1,4 @@
-"""What the portal shows of a key, gathered for its templates: status, policies, live usage, limits of each API."""
+"""What pages show of a key, in the admin and in the portal: status, policies, live usage, limits of each API."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class ApiRow:
 
 @dataclass(frozen=True, slots=True)
 class KeyCard:
-    """A key as a developer sees it. `bars` is None when the counter store does not answer."""
+    """A key as people see it. `bars` is None when the counter store does not answer."""
 
     key: Key
     hint: str
