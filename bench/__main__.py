@@ -1,4 +1,4 @@
-"""`python -m bench`: measures one scenario after another, each on its own server, and prints the report as Markdown."""
+"""`python -m bench`: measures all scenarios in turn, each on its own server, and prints the report as Markdown."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,15 @@ import redis
 
 from bench import report, scenarios
 from bench.findings import Findings, findings_from
-from bench.load import Load, LoadError, put_load, require_wrk
+from bench.load import Load, LoadError, median, put_load, require_wrk
 from bench.scenarios import SCENARIOS, Scenario, Seeded
-from bench.servers import ServerError, require_ok, running_server
+from bench.servers import ServerError, running_server
 from gateway_project.store import StoreError, running_store
 
 README = Path(__file__).parent.parent / "README.md"
 PROBE = "probe"
 WARM_UP_SECONDS = 1
+ROUNDS = 3
 # All that a gateway needs of its surroundings; what the shell says of the developer's own gateway must not reach it.
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH")
 
@@ -37,17 +38,28 @@ class Bench:
     environment: Mapping[str, str]
     seeded: Seeded
 
-    def measure(self, scenario: Scenario, seconds: float) -> Load:
-        print(f"{scenario.name} ...", file=sys.stderr)
-        headers = scenario.headers(self.seeded)
-        with running_server(scenario.server, self.environment, self._log(scenario)) as base:
-            require_ok(base + scenario.path, headers)
-            put_load(base + scenario.path, headers, WARM_UP_SECONDS)
-            judged = self._judged()
-            load = put_load(base + scenario.path, headers, seconds)
-            if scenario.judges and self._judged() - judged < load.requests:
-                raise LoadError(f"{scenario.name}: requests passed uncounted: the store was too slow")
-            return load
+    def measure(self, chosen: Sequence[Scenario], seconds: float) -> dict[str, Load]:
+        """Loads by the scenario's name: the median of rounds in turn, because no machine is equally fast all the time."""
+        with ExitStack() as servers:
+            urls = {each: servers.enter_context(self._server(each)) for each in chosen}
+            self._round(urls, WARM_UP_SECONDS)
+            rounds = [self._round(urls, seconds / ROUNDS) for _ in range(ROUNDS)]
+        return {each.name: median([loads[each.name] for loads in rounds]) for each in chosen}
+
+    def _server(self, scenario: Scenario) -> AbstractContextManager[str]:
+        log, headers = self.directory / f"{scenario.name}.log", scenario.headers(self.seeded)
+        return running_server(scenario.server, self.environment, log, scenario.path, headers)
+
+    def _round(self, urls: Mapping[Scenario, str], seconds: float) -> dict[str, Load]:
+        print(f"{seconds:g} s each: {', '.join(each.name for each in urls)}", file=sys.stderr)
+        return {each.name: self._put_load(each, url, seconds) for each, url in urls.items()}
+
+    def _put_load(self, scenario: Scenario, url: str, seconds: float) -> Load:
+        judged = self._judged()
+        load = put_load(url, scenario.headers(self.seeded), seconds)
+        if scenario.judges and self._judged() - judged < load.requests:
+            raise LoadError(f"{scenario.name}: requests passed uncounted, the store was too slow.")
+        return load
 
     def _judged(self) -> int:
         """How often the store was asked to judge."""
@@ -55,14 +67,11 @@ class Bench:
             return int(store.info("commandstats").get("cmdstat_fcall", {}).get("calls", 0))
 
     def probe(self, seconds: float) -> Findings:
-        print(f"{PROBE} ...", file=sys.stderr)
+        print("a look inside", file=sys.stderr)
         environment = {**self.environment, "DJANGO_SETTINGS_MODULE": scenarios.ENFORCED_SETTINGS}
         return findings_from(
             _run("bench.probe", json.dumps(asdict(self.seeded)), str(seconds), environment=environment)
         )
-
-    def _log(self, scenario: Scenario) -> Path:
-        return self.directory / f"{scenario.name}.log"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -70,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         require_wrk()
         with _bench() as bench:
-            loads = {each.name: bench.measure(each, options.seconds) for each in SCENARIOS if each.name in options.only}
+            loads = bench.measure([each for each in SCENARIOS if each.name in options.only], options.seconds)
             findings = bench.probe(options.seconds / 3) if PROBE in options.only else None
         text = report.render(loads, findings, options.seconds)
         print(text)
@@ -85,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     names = [*(scenario.name for scenario in SCENARIOS), PROBE]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=6, help="length of each measurement (default: 6)")
+    parser.add_argument("--seconds", type=int, default=6, help="under load, of each scenario (default: 6)")
     only = f"measure these only, of {', '.join(names)}"
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=only)
     parser.add_argument("--readme", action="store_true", help="also write the report into README.md")
@@ -98,7 +107,7 @@ def _bench() -> Iterator[Bench]:
         directory = Path(name)
         with running_store(directory) as store_url:
             environment = _environment(directory, store_url)
-            with running_server(scenarios.BARE_ASGI, environment, directory / "upstream.log") as upstream:
+            with running_server(scenarios.BARE_ASGI, environment, directory / "upstream.log", "/", {}) as upstream:
                 yield Bench(directory, environment, _seed(environment, upstream))
 
 
@@ -121,7 +130,7 @@ def _environment(directory: Path, store_url: str) -> dict[str, str]:
 
 
 def _seed(environment: Mapping[str, str], upstream: str) -> Seeded:
-    return Seeded(**_run("bench.seed", f"{upstream}/", environment=environment))
+    return Seeded(**_run("bench.seed", upstream, environment=environment))
 
 
 def _run(module: str, *arguments: str, environment: Mapping[str, str]) -> Any:

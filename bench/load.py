@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,3 +52,8 @@ def _load(report: Mapping[str, Any], url: str) -> Load:
         )
     requests = report["requests"]
     return Load(requests, requests / report["duration_us"] * 1e6, report["median_us"] / 1000, report["p99_us"] / 1000)
+
+
+def median(loads: Sequence[Load]) -> Load:
+    """The one with the middle throughput; of an odd number."""
+    return sorted(loads, key=lambda load: load.requests_per_second)[len(loads) // 2]

@@ -52,10 +52,9 @@ def replace_in(readme: Path, report: str) -> None:
 
 
 def _conditions(seconds: float) -> str:
-    return (
-        f"{CONNECTIONS} connections of wrk for {seconds:g} s each, one Granian worker; server, store (Valkey) and load "
-        f"share {os.cpu_count()} cores. Python {platform.python_version()}, {platform.system()} {platform.machine()}."
-    )
+    load = f"{CONNECTIONS} connections of wrk for {seconds:g} s, the median of three rounds in turn"
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{load}; one Granian worker each; server, Valkey and wrk share {os.cpu_count()} cores ({machine})."
 
 
 def _load_row(scenario: Scenario, load: Load) -> tuple[str, ...]:

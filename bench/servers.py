@@ -21,29 +21,21 @@ class ServerError(Exception):
 
 
 @contextmanager
-def running_server(server: Server, environment: Mapping[str, str], log: Path) -> Iterator[str]:
-    """Serves with the options of `manage.py up`; gives the base URL once it listens. Raises ServerError."""
+def running_server(
+    server: Server, environment: Mapping[str, str], log: Path, path: str, headers: Mapping[str, str]
+) -> Iterator[str]:
+    """Serves with the options of `manage.py up`; gives the URL of `path` once that is answered 200. Raises ServerError."""
     port = free_port()
     environment = {**environment, "DJANGO_SETTINGS_MODULE": server.settings}
     child = Child(server.application, _command(server, port), log, environment)
     try:
-        base = f"http://127.0.0.1:{port}"
-        _wait_until_listening(base, child)
-        yield base
+        url = f"http://127.0.0.1:{port}{path}"
+        _wait_for_answer(url, headers, child)
+        yield url
     finally:
         child.ask_to_stop()
         child.wait(10)
         child.finish()
-
-
-def require_ok(url: str, headers: Mapping[str, str]) -> None:
-    """One request, answered 200: a wrong one must not be measured for its speed. Raises ServerError."""
-    try:
-        with _direct.open(urllib.request.Request(url, headers=dict(headers)), timeout=10) as answer:
-            if answer.status != 200 or answer.url != url:
-                raise ServerError(f"{url} answered {answer.status} from {answer.url}, not 200")
-    except urllib.error.HTTPError as error:
-        raise ServerError(f"{url} answered {error.code}, not 200: {error.read(500).decode(errors='replace')}") from None
 
 
 def _command(server: Server, port: int) -> list[str]:
@@ -52,14 +44,18 @@ def _command(server: Server, port: int) -> list[str]:
     return [sys.executable, "-m", "granian", *what.split(), *how.split()]
 
 
-def _wait_until_listening(base: str, child: Child) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait_for_answer(url: str, headers: Mapping[str, str], child: Child) -> None:
+    """The answer must be the right one: a refusal is not to be measured for its speed."""
+    request, deadline = urllib.request.Request(url, headers=dict(headers)), time.monotonic() + START_SECONDS
     while child.exit_status() is None and time.monotonic() < deadline:
         try:
-            with _direct.open(base, timeout=5):
+            with _direct.open(request, timeout=10) as answer:
+                if answer.status != 200 or answer.url != url:
+                    raise ServerError(f"{url} answered {answer.status} from {answer.url}, not 200")
                 return
-        except urllib.error.HTTPError:
-            return  # any answer: it listens
+        except urllib.error.HTTPError as error:
+            said = error.read(500).decode(errors="replace")
+            raise ServerError("\n".join([f"{url} answered {error.code}, not 200: {said}", *child.tail])) from None
         except OSError:
             time.sleep(0.05)
     raise ServerError("\n".join([f"{child.name} did not start:", *child.tail]))

@@ -1,4 +1,4 @@
-"""The demo's own server, pure ASGI and without the database: an upstream that echoes, and an inbox for webhooks and e-mails.
+"""The demo's own server, pure ASGI and without the database: an upstream that echoes, and an inbox for what is sent.
 
 It serves this machine only: another client, or a host name that is not ours, is refused.
 """
@@ -47,7 +47,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _is_from_here(scope: Scope) -> bool:
-    """A loopback client that asks for one of our host names: the second check keeps other sites' pages out (DNS rebinding)."""
+    """A loopback client that asks for one of our host names. The names keep other sites' pages out (DNS rebinding)."""
     client = scope.get("client")
     address = ipaddress.ip_address(client[0]) if client else None
     mapped = getattr(address, "ipv4_mapped", None)
@@ -57,7 +57,7 @@ def _is_from_here(scope: Scope) -> bool:
     return validate_host(host, settings.ALLOWED_HOSTS)
 
 
-# --- upstream -----------------------------------------------------------------------------------------------------------
+# --- upstream ---------------------------------------------------------------------------------------------------------
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +72,7 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
     await _answer(send, 200, JSON_TYPE, json.dumps(document, indent=2) + "\n", scope["method"])
 
 
-# --- inbox --------------------------------------------------------------------------------------------------------------
+# --- inbox ------------------------------------------------------------------------------------------------------------
 
 
 async def _inbox(scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,7 +112,7 @@ def _news(query: str) -> tuple[int, str, str]:
     return 200, render_to_string("demo/news.html", context), PAGE_POLICY
 
 
-# --- HTTP ---------------------------------------------------------------------------------------------------------------
+# --- HTTP -------------------------------------------------------------------------------------------------------------
 
 
 def _headers(scope: Scope) -> list[tuple[str, str]]:

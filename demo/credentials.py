@@ -28,26 +28,38 @@ def demo_file() -> Path:
 def make_keys(applications: dict[str, Application]) -> None:
     """Makes the keys that are missing, and writes down the raw values of Free and Pro for their owner's eyes only."""
     kept = _read()
+    acme = applications["Storefront"].organisation
     storefront, mobile, office = (applications[name] for name in ("Storefront", "Mobile app", "Back office"))
     shared = {"DeveloperID": "dev-7"}  # Storefront and Mobile app are one developer's: on Pro they share a counter
-    free = Key(pk=FREE_KEY_ID, application=storefront, alias="Storefront, free plan")
-    pro = Key(pk=PRO_KEY_ID, application=storefront, alias="Storefront, live", meta_data=shared)
+    free = Key(pk=FREE_KEY_ID, organisation=acme, application=storefront, alias="Storefront, free plan")
+    pro = Key(pk=PRO_KEY_ID, organisation=acme, application=storefront, alias="Storefront, live", meta_data=shared)
     known = {
         "free_key": kept.get("free_key") or _known_secret(free),
         "pro_key": kept.get("pro_key") or _known_secret(pro),
     }
     _make(free, FREE_ID, known["free_key"])
     _make(pro, PRO_ID, known["pro_key"])
-    _make(Key(pk=MOBILE_KEY_ID, application=mobile, alias="Mobile app, live", meta_data=shared), PRO_ID)
-    _make(Key(pk=EXPORT_KEY_ID, application=office, alias="Nightly export", meta_data={"DeveloperID": "dev-1"}), PRO_ID)
-    old = Key(pk=OLD_KEY_ID, application=storefront, alias="Storefront, before the move")
+    _make(
+        Key(pk=MOBILE_KEY_ID, organisation=acme, application=mobile, alias="Mobile app, live", meta_data=shared), PRO_ID
+    )
+    _make(
+        Key(
+            pk=EXPORT_KEY_ID,
+            organisation=acme,
+            application=office,
+            alias="Nightly export",
+            meta_data={"DeveloperID": "dev-1"},
+        ),
+        PRO_ID,
+    )
+    old = Key(pk=OLD_KEY_ID, organisation=acme, application=storefront, alias="Storefront, before the move")
     if _make(old, FREE_ID):
         revoke_key(old)
     _write({**known, "port": settings.GATEWAY_PORT})
 
 
 def _known_secret(key: Key) -> str:
-    """A secret of this key that we know, when its file is lost: the old one is replaced. A revoked key stays revoked."""
+    """A secret of this key that we know, when the file is lost: the old one is replaced. A revoked key stays so."""
     stored = Key.objects.filter(pk=key.pk).first()
     if stored is None:
         return new_token()
@@ -61,8 +73,6 @@ def _make(key: Key, policy: str, token: str | None = None) -> bool:
     """True if the key was missing and is made now."""
     if Key.objects.filter(pk=key.pk).exists():
         return False
-    assert key.application is not None
-    key.organisation = key.application.organisation
     create_key(key, policies=[policy], token=token)
     return True
 

@@ -24,7 +24,7 @@ SEPARATOR = b"-" * 79  # between messages, as Django's file backend writes them
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One request that the inbox accepted. `body` is pretty JSON where it is JSON; `sent` are the headers a webhook is known by."""
+    """One request that the inbox accepted. `body` is pretty where it is JSON."""
 
     id: str
     at: datetime
@@ -83,7 +83,7 @@ def newest() -> int:
 
 
 def messages(after: int, until: int) -> list[Message]:
-    """Messages between two cursors, newest first, at most `KEPT`. A message that arrives meanwhile is left for the next look."""
+    """Messages between two cursors, newest first, at most `KEPT`. What arrives meanwhile is left for the next look."""
     files = sorted(((arrived, path) for arrived, path in _files() if after < arrived <= until), reverse=True)[:KEPT]
     return [message for arrived, path in files for message in _read(path, arrived)]
 
@@ -97,7 +97,7 @@ def find_mail(message_id: str) -> Mail | None:
 
 
 def _files() -> Iterator[tuple[int, Path]]:
-    """(arrival in ns, path) of each file: its ctime, which renaming sets, so that no file appears with an arrival in the past."""
+    """(arrival in ns, path) of each file: its ctime, which renaming sets, so that none appears in the past."""
     for folder, pattern in ((webhook_folder(), "*.json"), (mail_folder(), "*.log")):
         if folder is None:
             continue

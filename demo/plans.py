@@ -65,9 +65,7 @@ def make_policies(organisation: Organisation, api: Api) -> None:
 
 def make_session(organisation: Organisation) -> None:
     if not OrgSession.objects.filter(organisation=organisation).exists():
-        day = OrgSession(
-            organisation=organisation, quota_max=1000, quota_renewal_rate=86_400, trigger_limits=[90, 75]
-        )
+        day = OrgSession(organisation=organisation, quota_max=1000, quota_renewal_rate=86_400, trigger_limits=[90, 75])
         save_org_session(day)
 
 

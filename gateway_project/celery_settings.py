@@ -11,7 +11,10 @@ REDELIVER_AFTER_SECONDS = 120
 
 
 def task_routes(name: str, *_args: Any, **_kwargs: Any) -> dict[str, str] | None:
-    """The queue of a task. Slow targets fill `deliveries`, slow mail servers `mail`; neither may hold up `relay`."""
+    """The queue of a task.
+
+    Slow targets fill `deliveries`, slow mail servers `mail`; neither may hold up `relay` or the sweep of both.
+    """
     app, _, function = name.rpartition(".tasks.")
     if not app:
         return None
@@ -19,7 +22,7 @@ def task_routes(name: str, *_args: Any, **_kwargs: Any) -> dict[str, str] | None
         return {"queue": "relay"}
     if "mail" in function or "digest" in function:
         return {"queue": "mail"}
-    if "deliver" in function:
+    if "deliver" in function and not function.startswith("sweep"):
         return {"queue": "deliveries"}
     return {"queue": "housekeeping"}
 

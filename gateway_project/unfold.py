@@ -35,6 +35,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("tollgate/logo.svg")}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "monitors_app.admin_home.add_overview",
     "STYLES": [
         lambda request: static("tollgate/usage.css"),
         lambda request: static("tollgate/admin.css"),

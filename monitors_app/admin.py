@@ -1,4 +1,4 @@
-"""Admin of monitors, the ledger of threshold events, deliveries and their attempts. Ledger and deliveries are read-only."""
+"""Admin of monitors, the ledger of threshold events, deliveries and attempts. Only monitors can be edited."""
 
 import json
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import action, display
 
 from monitors_app.admin_forms import MonitorForm
+from monitors_app.bodies import with_key
 from monitors_app.delivery import TestThrottled, redeliver, send_test
 from monitors_app.models import Attempt, Delivery, Monitor, TriggerEvent
 from monitors_app.monitors import MASK, delete_monitor, headers_of, save_monitor
@@ -54,6 +55,7 @@ class ReadOnlyAdmin(ModelAdmin):
 class ReadOnlyInline(TabularInline):
     extra = 0
     can_delete = False
+    hide_title = True
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -77,7 +79,10 @@ class MonitorAdmin(ModelAdmin):
     fieldsets = [
         (None, {"fields": ["name", "organisation", "is_enabled", "health"]}),
         ("Who is told of what", {"fields": [("monitor_user_keys", "monitor_org_keys"), "global_trigger_limit"]}),
-        ("Webhook", {"fields": ["target_path", "method", "event_timeout", "key_format", "header_map", "signing_secret"]}),
+        (
+            "Webhook",
+            {"fields": ["target_path", "method", "event_timeout", "key_format", "header_map", "signing_secret"]},
+        ),
         ("Body", {"fields": ["template", "template_path"], "classes": ["collapse"]}),
     ]
 
@@ -123,12 +128,14 @@ class MonitorAdmin(ModelAdmin):
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         if obj.generated_secret:
             return self._show_secret(request, obj)
-        return super().response_add(request, obj, post_url_continue)
+        response: HttpResponse = super().response_add(request, obj, post_url_continue)
+        return response
 
     def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
         if obj.generated_secret:
             return self._show_secret(request, obj)
-        return super().response_change(request, obj)
+        response: HttpResponse = super().response_change(request, obj)
+        return response
 
     def _show_secret(self, request: HttpRequest, monitor: Any) -> HttpResponse:
         """The answer to the POST itself: the secret is in no message and no session."""
@@ -150,7 +157,9 @@ class MonitorAdmin(ModelAdmin):
         form = ReasonForm(request.POST if is_confirmed(request) else None)
         if form.is_valid():
             return self._tested(request, monitor, page)
-        text = f"A marked test event goes to {monitor.target_path or 'nowhere, because no target is set'}, once, at once."
+        text = (
+            f"A marked test event goes to {monitor.target_path or 'nowhere, because no target is set'}, once, at once."
+        )
         question = Question(f"Send a test from {monitor}?", text, "Send test", page, is_danger=False)
         return ask(self, request, question, form)
 
@@ -282,9 +291,10 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     @display(description="Body")
     def shown_body(self, delivery: Delivery) -> SafeString | str:
-        """As it is stored: the raw key is never in it, `{{ key }}` stands in its place."""
+        """With the masked key: the raw one is in no page."""
+        hint = delivery.event.key_hint if delivery.event else ""
         try:
-            return _code(json.dumps(json.loads(delivery.body), indent=2, ensure_ascii=False))
+            return _code(json.dumps(json.loads(with_key(delivery.body, hint)), indent=2, ensure_ascii=False))
         except ValueError:
             return _code(delivery.body) if delivery.body else "written when it is sent"
 

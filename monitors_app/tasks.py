@@ -38,12 +38,12 @@ def deliver(delivery_id: int) -> None:
     delivery.deliver(delivery_id)
 
 
-@shared_task(queue="housekeeping")
+@shared_task
 def sweep_deliveries() -> None:
     delivery.sweep()
 
 
-@shared_task(queue="housekeeping")
+@shared_task
 def prune() -> None:
     retention.prune(timezone.now())
 

@@ -6,7 +6,7 @@ Only a hint: what the broker loses, the sweep finds in the database (rule 9.4).
 import logging
 
 from celery import current_app
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 from prometheus_client import Counter
 
 from monitors_app.models import Delivery
@@ -18,7 +18,7 @@ TELL = "monitors_app.tasks.mail_switched_off"
 QUEUES = {Delivery.Channel.WEBHOOK.value: "deliveries", Delivery.Channel.EMAIL.value: "mail"}
 # Longer waits stay in the database: a worker would keep them in memory, and lose them with it.
 MAX_COUNTDOWN_SECONDS = 60
-LOST = Counter("gateway_wakeups_lost_total", "Wake-up calls that the broker did not take.")
+LOST = Counter("tollgate_wakeups_lost_total", "Wake-up calls that the broker did not take.")
 
 
 def wake(delivery_id: int, channel: str, wait_seconds: float = 0) -> bool:
@@ -39,7 +39,7 @@ def wake_notice(monitor_id: int) -> bool:
 def _publish(task: str, row_id: int, queue: str, wait_seconds: float) -> bool:
     try:
         current_app.send_task(task, args=[row_id], queue=queue, retry=False, countdown=wait_seconds or None)
-    except (OperationalError, OSError) as error:
+    except (KombuError, OSError) as error:
         LOST.inc()
         logger.warning(
             "broker did not take a wake-up call", extra={"task_name": task, "row": row_id, "problem": str(error)}

@@ -22,7 +22,7 @@ class VersionedAdmin(ModelAdmin):
         """The scopes whose configuration this object belongs to."""
         raise NotImplementedError
 
-    def save_related(self, request: HttpRequest, form: ModelForm, formsets: Any, change: bool) -> None:
+    def save_related(self, request: HttpRequest, form: ModelForm[Any], formsets: Any, change: bool) -> None:
         """After the object and all its inlines are written; Django's views have the transaction open."""
         super().save_related(request, form, formsets, change)
         bump(*self.config_scopes(form.instance))

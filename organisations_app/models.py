@@ -91,3 +91,28 @@ class ConfigVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.scope} at {self.number}"
+
+
+class AuditEntry(models.Model):
+    """One act of a person or program: who, when, why, and what it changed. Never edited; outlives what it tells of."""
+
+    at = models.DateTimeField(auto_now_add=True)
+    actor = models.CharField(max_length=200)
+    action = models.CharField(max_length=40)
+    subject_kind = models.CharField(max_length=20)
+    subject_id = models.CharField(max_length=64)
+    organisation_id = models.CharField(max_length=64)
+    reason = models.CharField(max_length=500, blank=True)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        ordering = ["-at", "-id"]
+        indexes = [
+            models.Index(fields=["-at", "-id"], name="audit_newest_first"),
+            models.Index(fields=["subject_kind", "subject_id", "-at"], name="audit_of_subject"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} of {self.subject_kind} {self.subject_id} by {self.actor}"

@@ -18,7 +18,7 @@ def developer_of(user: AbstractBaseUser | AnonymousUser) -> Developer | None:
 
 
 def owned(rows: QuerySet[Row], developer: Developer, application: str = "application") -> QuerySet[Row]:
-    """Of `rows` those that belong to the developer's own applications. `application` is the path of lookups that leads there.
+    """Of `rows` those of the developer's own applications. `application` is the path of lookups that leads there.
 
     The organisation is compared too: an application that was moved by mistake shows nobody another organisation's rows.
     """

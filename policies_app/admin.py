@@ -57,7 +57,7 @@ class LimitColumns:
 
     @display(description="Thresholds")
     def thresholds(self, obj: Any) -> str:
-        return ", ".join(f"{threshold_label(percent)} %" for percent in obj.trigger_limits) or "–"
+        return ", ".join(f"{threshold_label(percent)} %" for percent in obj.trigger_limits) or "none"
 
 
 @admin.register(Policy)
@@ -85,7 +85,10 @@ class PolicyAdmin(LimitColumns, VersionedAdmin):
                 "parts, and the key or its other policies the rest.",
             },
         ),
-        ("Metadata", {"fields": ["meta_data", "tags"], "description": "rate_limit_pattern in it makes keys share a counter."}),
+        (
+            "Metadata",
+            {"fields": ["meta_data", "tags"], "description": "rate_limit_pattern in it makes keys share a counter."},
+        ),
         ("Expiry", {"fields": ["key_expires_in"]}),
     ]
 
@@ -119,7 +122,10 @@ class ApiAdmin(VersionedAdmin):
     autocomplete_fields = ["organisation"]
     fieldsets = [
         (None, {"fields": ["name", "id", "organisation", "is_active"]}),
-        ("Where it listens, where it goes", {"fields": ["listen_path", "strip_listen_path", "target_url", "auth_header_name"]}),
+        (
+            "Where it listens, where it goes",
+            {"fields": ["listen_path", "strip_listen_path", "target_url", "auth_header_name"]},
+        ),
         ("Limits", {"fields": [("disable_quota", "disable_rate_limit"), "on_store_failure"]}),
     ]
 

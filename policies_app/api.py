@@ -168,7 +168,7 @@ class PolicyViewSet(viewsets.GenericViewSet[Policy]):
         return self.get_paginated_response(policy_documents(page or []))
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        return Response(self.document(pk))
+        return Response(policy_documents([self.get_object()])[0])
 
     def create(self, request: Request) -> Response:
         draft = policy_from_tyk(request.data, strict=True)

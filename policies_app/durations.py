@@ -16,7 +16,7 @@ def duration_text(seconds: float) -> str:
 
 
 def per_text(seconds: float) -> str:
-    """"per minute", "per 5 minutes"."""
+    """ "per minute", "per 5 minutes"."""
     return f"per {duration_text(seconds).removeprefix('1 ')}"
 
 
@@ -41,10 +41,10 @@ def period_text(limits: Limits) -> str:
 
 
 def quota_text(limits: Limits) -> str:
-    """"10 requests per minute", "unlimited"."""
+    """ "10 requests per minute", "unlimited"."""
     return f"{limits.quota_max:,} requests {period_text(limits)}" if limits.has_quota else "unlimited"
 
 
 def rate_text(limits: Limits) -> str:
-    """"5 requests per second", "no rate limit"."""
+    """ "5 requests per second", "no rate limit"."""
     return f"{limits.rate:,g} requests {per_text(limits.per)}" if limits.has_rate else "no rate limit"

@@ -1,11 +1,12 @@
 """Form fields for limits, thresholds and tags: what people type, and the order in which admin pages show it."""
 
-from typing import Any
+import json
+from typing import Any, TypeVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
-from unfold.widgets import UnfoldAdminBigIntegerFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminBigIntegerFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from policies_app.limits import threshold_errors, threshold_label
 
@@ -37,7 +38,7 @@ class CommaSeparated(forms.CharField):
         return ", ".join(map(self.item_text, value)) if isinstance(value, list) else value
 
     def to_python(self, value: Any) -> Any:
-        items = [item.strip() for item in super().to_python(value).split(",")]
+        items = [item.strip() for item in str(super().to_python(value) or "").split(",")]
         return [self.read_item(item) for item in items if item]
 
     def item_text(self, item: Any) -> str:
@@ -87,7 +88,27 @@ class PresetSeconds(UnfoldAdminBigIntegerFieldWidget):
         return {**context, "presets": RENEWALS}
 
 
-class PlainNumbers(forms.ModelForm[Model]):
+class ReadableEncoder(json.JSONEncoder):
+    """For JSON that people edit: one member a line, letters as they are."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "ensure_ascii": False, "indent": 2})
+
+
+class JsonField(forms.JSONField):
+    """JSON, shown one member a line."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault(
+            "widget", UnfoldAdminTextareaWidget(attrs={"rows": 6, "spellcheck": "false", "class": "tg-json"})
+        )
+        super().__init__(required=False, encoder=ReadableEncoder, **kwargs)
+
+
+Row = TypeVar("Row", bound=Model)
+
+
+class PlainNumbers(forms.ModelForm[Row]):
     """Shows 5.0 as 5."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -97,19 +118,27 @@ class PlainNumbers(forms.ModelForm[Model]):
                 self.initial[name] = int(value)
 
 
-class LimitsForm(PlainNumbers):
+class LimitsForm(PlainNumbers[Row]):
     """A form of anything with limits. Rules are the model's; this only gives the fields their faces."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "api" in self.fields:
+            self.fields["api"].label = "API"
         if "quota_renewal_rate" in self.fields:
             renewal = self.fields["quota_renewal_rate"]
             renewal.widget = PresetSeconds()
             renewal.help_text = "For rolling periods: 60 a minute, 3600 an hour, 86400 a day. 0 never resets."
 
 
-class SessionForm(LimitsForm):
-    """Of a policy, key or organisation session: limits with thresholds and tags."""
+class SessionForm(LimitsForm[Row]):
+    """Of a policy, key or organisation session: limits with thresholds, metadata and tags."""
 
     trigger_limits = ThresholdsField()
+    meta_data = JsonField(label="Metadata", help_text='A JSON object, for example {"PlanID": "pro"}.')
     tags = TagsField()
+
+    def clean_meta_data(self) -> Any:
+        """An emptied field is an empty object."""
+        value = self.cleaned_data["meta_data"]
+        return {} if value is None else value

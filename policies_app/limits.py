@@ -196,13 +196,22 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one key may do on one API, merged. `quota` and `rate` may come from different sources (rule 3.4)."""
+    """What one key may do on one API, merged. `quota` and `rate` may come from different sources (rule 3.4): each is the most
+    generous of its candidates, which stand best first."""
 
-    quota: Source
-    rate: Source
+    quotas: tuple[Source, ...]
+    rates: tuple[Source, ...]
     throttle_interval: float
     throttle_retry_limit: int
     trigger_limits: tuple[float, ...]
+
+    @property
+    def quota(self) -> Source:
+        return self.quotas[0]
+
+    @property
+    def rate(self) -> Source:
+        return self.rates[0]
 
 
 def effective_terms(key: KeyTerms, policies: Iterable[PolicyTerms], api_id: str) -> Terms | None:
@@ -215,8 +224,8 @@ def effective_terms(key: KeyTerms, policies: Iterable[PolicyTerms], api_id: str)
         return None
     rates = _sources(known, api_id, "rate_limit") or [key.limits_on(api_id)]
     return Terms(
-        quota=min(_sources(known, api_id, "quota") or [key.limits_on(api_id)], key=quota_rank),
-        rate=min(rates, key=rate_rank),
+        quotas=tuple(sorted(_sources(known, api_id, "quota") or [key.limits_on(api_id)], key=quota_rank)),
+        rates=tuple(sorted(rates, key=rate_rank)),
         throttle_interval=max(source.limits.throttle_interval for source in rates),
         throttle_retry_limit=max(source.limits.throttle_retry_limit for source in rates),
         trigger_limits=merged_trigger_limits(key, known),

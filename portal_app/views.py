@@ -35,11 +35,11 @@ def home(request: HttpRequest) -> HttpResponse:
 class PortalLogin(LoginView):
     template_name = "portal_app/login.html"
     redirect_authenticated_user = True
-    next_page = reverse_lazy("portal:keys")
+    next_page = "portal:keys"
 
 
 class PortalLogout(LogoutView):
-    next_page = reverse_lazy("portal:login")
+    next_page = "portal:login"
 
 
 class PasswordChange(PasswordChangeView):

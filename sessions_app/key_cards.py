@@ -46,7 +46,9 @@ def key_cards(keys: Sequence[Key], now: datetime) -> list[KeyCard]:
     names = {api.pk: api.name for api in apis.values()} | _policy_names(holders.values())
     usage = live_quotas(keys)
     return [
-        _card(key, holders[key.pk], apis, names, usage and usage.get(key.pk, []), now) for key in keys if key.pk in holders
+        _card(key, holders[key.pk], apis, names, None if usage is None else usage[key.pk], now)
+        for key in keys
+        if key.pk in holders
     ]
 
 

@@ -5,13 +5,13 @@ written back (rule 3.7).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from organisations_app.documents import Reader
 from organisations_app.models import IDENTIFIER
 from policies_app.limits import (
-    Limits,
     Source,
     Terms,
     effective_terms,
@@ -149,11 +149,9 @@ def computed_key(
         if (found := effective_terms(holder.terms, holder.policies, api_id))
     }
     described = {**{right.api_id: right_to_tyk(right, names) for right in rights}, **stored["access_rights"]}
-    root = root_terms(holder, terms)
     return {
         **stored,
-        **limits_to_tyk(merged_limits(root)),
-        **live(root.quota, usage),
+        **root_of(holder, terms).members(usage),
         "access_rights": {
             api_id: {**described[api_id], "limit": _right_limit(found, usage)} for api_id, found in terms.items()
         },
@@ -164,37 +162,35 @@ def computed_key(
     }
 
 
-def root_terms(holder: Holder, terms: Mapping[str, Terms]) -> Terms:
-    """What stands at the root of a computed session: the most generous of what counts for no single API.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one place of a computed session says: the quota and the rate that count there."""
 
-    Without any, the key's own.
-    """
+    quota: Source
+    rate: Source
+    throttle_interval: float
+    throttle_retry_limit: int
+
+    def members(self, usage: Sequence[QuotaUsage] | None) -> dict[str, Any]:
+        quota, rate = self.quota.limits, self.rate.limits
+        throttle = {"throttle_interval": self.throttle_interval, "throttle_retry_limit": self.throttle_retry_limit}
+        limits = replace(quota, rate=rate.rate, per=rate.per, **throttle)
+        return {**limits_to_tyk(limits), **live(self.quota, usage)}
+
+
+def root_of(holder: Holder, terms: Mapping[str, Terms]) -> Shown:
+    """What stands at the root: the most generous of what counts for no single API. Without any, the key's own."""
     own = holder.terms.limits_on("")
     shared = [found for found in terms.values() if not found.quota.scope.startswith("api:")]
     if not shared and holder.policies and len(terms) == 1:
         shared = list(terms.values())
-    return Terms(
+    return Shown(
         quota=min((found.quota for found in shared), key=quota_rank, default=own),
         rate=min((found.rate for found in shared), key=rate_rank, default=own),
         throttle_interval=max((found.throttle_interval for found in shared), default=own.limits.throttle_interval),
         throttle_retry_limit=max(
             (found.throttle_retry_limit for found in shared), default=own.limits.throttle_retry_limit
         ),
-        trigger_limits=(),
-    )
-
-
-def merged_limits(terms: Terms) -> Limits:
-    quota, rate = terms.quota.limits, terms.rate.limits
-    return Limits(
-        quota_max=quota.quota_max,
-        quota_renewal_rate=quota.quota_renewal_rate,
-        quota_period=quota.quota_period,
-        quota_anchor_day=quota.quota_anchor_day,
-        rate=rate.rate,
-        per=rate.per,
-        throttle_interval=terms.throttle_interval,
-        throttle_retry_limit=terms.throttle_retry_limit,
     )
 
 
@@ -202,7 +198,7 @@ def _right_limit(terms: Terms, usage: Sequence[QuotaUsage] | None) -> dict[str, 
     """An access right's own limits and counter; None when the root's count for it."""
     if not terms.quota.scope and not terms.rate.scope:
         return None
-    return {**limits_to_tyk(merged_limits(terms)), **live(terms.quota, usage)}
+    return Shown(terms.quota, terms.rate, terms.throttle_interval, terms.throttle_retry_limit).members(usage)
 
 
 def live(source: Source, usage: Sequence[QuotaUsage] | None) -> dict[str, int]:

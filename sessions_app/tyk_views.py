@@ -32,7 +32,7 @@ class KeyList(TykView):
     def get(self, request: HttpRequest) -> JsonResponse:
         found = living_credentials()
         if prefix := request.GET.get("filter"):
-            found = found.filter(key__organisation_id__startswith=prefix)
+            found = found.filter(key__organisation__id__startswith=prefix)
         if api_id := request.GET.get("api_id"):
             found = found.filter(key__in=keys_naming(api_id))
         return JsonResponse({"keys": list(found.order_by("id").values_list("digest", flat=True))})
@@ -95,7 +95,7 @@ class KeyDetail(TykView):
 
 class OrganisationList(TykView):
     def get(self, request: HttpRequest) -> JsonResponse:
-        found = OrgSession.objects.filter(organisation_id__startswith=request.GET.get("filter", ""))
+        found = OrgSession.objects.filter(organisation__id__startswith=request.GET.get("filter", ""))
         return JsonResponse({"keys": list(found.order_by("organisation_id").values_list("organisation_id", flat=True))})
 
 

@@ -80,6 +80,19 @@ def reset_organisation_quota(organisation: Organisation) -> int:
     return check.reset(sync_store(), snapshots, limit) if limit else 0
 
 
+def quota_limits(key: Key) -> dict[QuotaLimit, tuple[str, ...]]:
+    """The quota counters that the key really uses, as limits, with the APIs that each counts; key-level ones first."""
+    holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
+    return {_quota(holder, source): api_ids for source, api_ids in quota_sources(holder)}
+
+
+def organisation_limits(organisation: Organisation) -> list[QuotaLimit]:
+    """The organisation's quota as a limit, if it has one."""
+    session = OrgSession.objects.select_related("organisation").filter(organisation=organisation).first()
+    limit = organisation_quota(session) if session else None
+    return [limit] if limit else []
+
+
 def snapshots(counters: Sequence[str]) -> Mapping[str, Snapshot]:
     """The last copies of these counters in the database (rule 9.2)."""
     rows = UsageSnapshot.objects.filter(counter__in=list(counters))

@@ -28,7 +28,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class UsageBar:
-    """One quota. `percent` may exceed 100 after a limit was lowered; `width` never does. `level` is ok, near or spent."""
+    """One quota. `percent` exceeds 100 after a limit was lowered, `width` never. `level` is ok, near or spent."""
 
     title: str
     used: int
@@ -45,7 +45,7 @@ class UsageBar:
 
 
 def live_quotas(keys: Sequence[Key]) -> dict[str, list[QuotaUsage]] | None:
-    """Quotas by key id, in one call of the counter store; None when it does not answer, so that pages go on without numbers."""
+    """Quotas by key id, in one call of the counter store; None when it does not answer: pages go on without numbers."""
     try:
         return key_quotas(keys)
     except StoreUnavailable:

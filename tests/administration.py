@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.http import HttpResponse
 from django.test import Client
 
 from sessions_app import grants, usage
@@ -23,8 +22,8 @@ class Administration:
     headers: dict[str, str]
     client: Client = field(default_factory=Client)
 
-    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> HttpResponse:
-        """`body` is JSON, or bytes as they are."""
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """The test client's answer. `body` is JSON, or bytes as they are."""
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         more = {"content_type": "application/json", "headers": self.headers, **more}
         return self.client.generic(method, self.prefix + path, data, **more)

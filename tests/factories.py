@@ -1,4 +1,7 @@
-"""The cast of all tests: Acme with an admin and a member, and Globex outside. Everything else belongs to Acme unless told otherwise."""
+"""The cast of all tests: Acme with an admin and a member, and Globex outside.
+
+Everything else belongs to Acme unless told otherwise.
+"""
 
 import factory
 from django.contrib.auth.models import User
@@ -9,7 +12,7 @@ from organisations_app.models import Application, Developer, Organisation
 from sessions_app.models import Key
 
 
-class Acme(DjangoModelFactory[Organisation]):
+class AcmeFactory(DjangoModelFactory[Organisation]):
     class Meta:
         model = Organisation
         django_get_or_create = ("id",)
@@ -19,13 +22,13 @@ class Acme(DjangoModelFactory[Organisation]):
     timezone = "Europe/Berlin"
 
 
-class Globex(Acme):
+class GlobexFactory(AcmeFactory):
     id = "globex"
     name = "Globex"
     timezone = "UTC"
 
 
-class Person(DjangoModelFactory[User]):
+class PersonFactory(DjangoModelFactory[User]):
     class Meta:
         model = User
         django_get_or_create = ("username",)
@@ -34,27 +37,27 @@ class Person(DjangoModelFactory[User]):
     email = factory.LazyAttribute(lambda person: f"{person.username}@example.com")
 
 
-class Member(DjangoModelFactory[Developer]):
+class MemberFactory(DjangoModelFactory[Developer]):
     class Meta:
         model = Developer
         django_get_or_create = ("user",)
 
-    organisation = factory.SubFactory(Acme)
-    user = factory.SubFactory(Person, username="member")
+    organisation = factory.SubFactory(AcmeFactory)
+    user = factory.SubFactory(PersonFactory, username="member")
     role = "member"
 
 
-class Admin(Member):
-    user = factory.SubFactory(Person, username="admin-of-acme")
+class AdminFactory(MemberFactory):
+    user = factory.SubFactory(PersonFactory, username="admin-of-acme")
     role = "admin"
 
 
-class Outsider(Admin):
-    organisation = factory.SubFactory(Globex)
-    user = factory.SubFactory(Person, username="admin-of-globex")
+class OutsiderFactory(AdminFactory):
+    organisation = factory.SubFactory(GlobexFactory)
+    user = factory.SubFactory(PersonFactory, username="admin-of-globex")
 
 
-class App(DjangoModelFactory[Application]):
+class AppFactory(DjangoModelFactory[Application]):
     """The member's."""
 
     class Meta:
@@ -62,21 +65,21 @@ class App(DjangoModelFactory[Application]):
         django_get_or_create = ("developer", "name")
 
     name = "App"
-    developer = factory.SubFactory(Member)
+    developer = factory.SubFactory(MemberFactory)
     organisation = factory.SelfAttribute("developer.organisation")
 
 
-class StoredKey(DjangoModelFactory[Key]):
+class KeyFactory(DjangoModelFactory[Key]):
     """A key's row only: without credential, limits or access. `sessions_app.keys.create_key` makes a key that works."""
 
     class Meta:
         model = Key
 
     organisation = factory.SelfAttribute("application.organisation")
-    application = factory.SubFactory(App)
+    application = factory.SubFactory(AppFactory)
 
 
-class GatewayMonitor(DjangoModelFactory[Monitor]):
+class MonitorFactory(DjangoModelFactory[Monitor]):
     """Watches everything of everybody and sends e-mails only, until it is given a target."""
 
     class Meta:

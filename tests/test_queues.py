@@ -16,7 +16,7 @@ from gateway_project.store import free_port
     [
         ("monitors_app.tasks.relay_all", "relay"),
         ("monitors_app.tasks.deliver", "deliveries"),
-        ("monitors_app.tasks.sweep_deliveries", "deliveries"),
+        ("monitors_app.tasks.sweep_deliveries", "housekeeping"),
         ("monitors_app.tasks.send_digests", "mail"),
         ("monitors_app.tasks.prune", "housekeeping"),
         ("sessions_app.tasks.snapshot_usage", "housekeeping"),

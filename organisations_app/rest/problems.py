@@ -6,8 +6,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import ProtectedError
+from django.http import Http404
 from rest_framework import status
-from rest_framework.exceptions import ErrorDetail
+from rest_framework.exceptions import ErrorDetail, NotFound
 from rest_framework.exceptions import ValidationError as SerializerError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
@@ -24,6 +25,8 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         return _refused(list(error.problems))
     if isinstance(error, ValidationError):
         return _refused(problems_of(error))
+    if isinstance(error, Http404):
+        error = NotFound()
     if isinstance(error, ProtectedError):
         error = Conflict("Something else still needs it; remove that first.")
     response = exception_handler(error, context)

@@ -1,4 +1,4 @@
-"""What can be done with a key beside editing it: revoke, rotate, reset its quota. Each asks first and leaves a history entry."""
+"""What can be done with a key beside editing it: revoke, rotate, reset. Each asks first and is in the history."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ class KeyActions(ModelAdmin):
     actions_detail = ["reset_quota", "rotate", "revoke"]
     actions = ["reset_selected", "revoke_selected"]
 
-    # --- one key ---------------------------------------------------------------------------------------------------------
+    # --- one key ------------------------------------------------------------------------------------------------------
 
     @action(description="Revoke", icon="block", permissions=["change"], variant=ActionVariant.DANGER)
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -74,7 +74,7 @@ class KeyActions(ModelAdmin):
         question = Question(f"Reset the quota of {key}?", RESET_TEXT, "Reset quota", self.page_of(key), is_danger=False)
         return ask(self, request, question, form)
 
-    # --- selected keys ---------------------------------------------------------------------------------------------------
+    # --- selected keys ------------------------------------------------------------------------------------------------
 
     @action(description="Revoke selected keys", permissions=["change"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponse | None:
@@ -102,7 +102,7 @@ class KeyActions(ModelAdmin):
         title = f"{verb}: {len(keys)} key{'' if len(keys) == 1 else 's'}"
         return ask(self, request, Question(title, text, verb, back, keys, name, verb == "Revoke"), form)
 
-    # --- doing -----------------------------------------------------------------------------------------------------------
+    # --- doing --------------------------------------------------------------------------------------------------------
 
     def revoke_keys(self, request: HttpRequest, keys: list[Key], form: ReasonForm) -> None:
         with transaction.atomic():

@@ -16,7 +16,7 @@ from sessions_app.models import Key
 OVERLAPS = (0, 300, 3_600, 86_400, 604_800)
 
 
-class KeyForm(SessionForm):
+class KeyForm(SessionForm[Key]):
     """A key. `custom_key` is only asked for when it is made; it is never part of a history entry."""
 
     custom_key = forms.CharField(

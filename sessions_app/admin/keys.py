@@ -44,6 +44,7 @@ class KeyPolicyInline(TabularInline):
     autocomplete_fields = ["policy"]
     ordering_field = "position"
     hide_ordering_field = True
+    hide_title = True
     extra = 0
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -116,11 +117,13 @@ class KeyAdmin(KeyActions, VersionedAdmin):
     autocomplete_fields = ["organisation", "application"]
     inlines = [KeyPolicyInline, KeyAccessInline]
     conditional_fields = PERIOD_CONDITIONS
+    change_form_template = "sessions_app/admin/key_form.html"
     change_form_before_template = "sessions_app/admin/key_panel.html"
+
     class Media:
         js = ["tollgate/copy.js", "tollgate/key-search.js"]
 
-    # --- rows and columns ------------------------------------------------------------------------------------------------
+    # --- rows and columns ---------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Key]:
         keys: QuerySet[Key] = super().get_queryset(request)
@@ -151,7 +154,7 @@ class KeyAdmin(KeyActions, VersionedAdmin):
         blocked = any(policy.is_inactive for policy in key.policies.all()) or bool(session and session.is_inactive)
         return status_of(key, blocked=blocked, now=timezone.now()).value
 
-    # --- finding a key by its raw value ----------------------------------------------------------------------------------
+    # --- finding a key by its raw value -------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
         find = self.admin_site.admin_view(method_decorator(require_POST)(self.find))
@@ -186,7 +189,7 @@ class KeyAdmin(KeyActions, VersionedAdmin):
         credential = Credential.objects.select_related("key").filter(digest=tokens.digest(token)).first()
         return credential.key if credential else None
 
-    # --- the page of one key ---------------------------------------------------------------------------------------------
+    # --- the page of one key ------------------------------------------------------------------------------------------
 
     def get_fieldsets(self, request: HttpRequest, obj: Key | None = None) -> Any:
         """Own limits are folded away where policies supply them."""
@@ -220,7 +223,7 @@ class KeyAdmin(KeyActions, VersionedAdmin):
             return HttpResponse(status=403)
         return TemplateResponse(request, "sessions_app/admin/key_usage.html", _panel(key))
 
-    # --- writing ---------------------------------------------------------------------------------------------------------
+    # --- writing ------------------------------------------------------------------------------------------------------
 
     def config_scopes(self, obj: Key) -> Iterable[str]:
         return [key_scope(obj.organisation_id, obj.pk)]

@@ -20,7 +20,7 @@ from organisations_app.models import Organisation
 from organisations_app.versions import organisation_scope
 from policies_app.admin import LimitColumns
 from policies_app.durations import quota_text
-from policies_app.limit_forms import PERIOD_CONDITIONS, QUOTA_FIELDS, RATE_FIELDS, SessionForm
+from policies_app.limit_forms import PERIOD_CONDITIONS, QUOTA_FIELDS, SessionForm
 from sessions_app.admin.key_actions import RESET_TEXT
 from sessions_app.admin.usage_lists import OrgSessionChangeList, usage_cell
 from sessions_app.engine.types import StoreUnavailable

@@ -21,7 +21,7 @@ class LiveChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        rows = list(self.result_list)
+        rows: list[Any] = list(self.result_list)  # type: ignore[has-type]
         usage = self.read_usage(rows) if rows else {}
         if usage is None:
             messages.warning(request, STORE_DOWN)
@@ -52,7 +52,7 @@ def usage_cell(obj: Any) -> SafeString | str:
     """The quota of a row that is used up the most, as a small bar."""
     quotas: list[QuotaUsage] | None = obj.live_usage
     if quotas is None:
-        return "–"
+        return "unknown"
     if not quotas:
         return "no quota"
     nearest = max(quotas, key=lambda quota: quota.used / quota.max)

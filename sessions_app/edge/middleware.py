@@ -86,15 +86,11 @@ def _marked(response: HttpResponseBase, verdict: Verdict) -> HttpResponseBase:
     """The view's response with the caller's limits; what the view says of limits itself is replaced (rule 8.1)."""
     if verdict.route is None:
         return response
-    for name in _OWN_LIMIT_HEADERS:
-        if name in response:
-            del response[name]
+    for name in [name for name in response.headers if name.lower().encode() in LIMIT_HEADERS]:
+        del response[name]
     for header, value in limit_headers(verdict.decision.states):
         response[header.decode()] = value.decode()
     return response
-
-
-_OWN_LIMIT_HEADERS = tuple(name.decode() for name in LIMIT_HEADERS)
 
 
 class _MetaHeaders(Mapping[bytes, bytes]):

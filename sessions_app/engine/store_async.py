@@ -26,7 +26,17 @@ from sessions_app.engine.store_sync import (
     sentinel_options,
 )
 from sessions_app.engine.types import StoreUnavailable
-from sessions_app.engine.wire import LOAD_LIBRARY, Call, FunctionMissing, Reply, encode, error_from, means_down, pack
+from sessions_app.engine.wire import (
+    LOAD_LIBRARY,
+    PACKED_LOAD_LIBRARY,
+    Call,
+    FunctionMissing,
+    Reply,
+    encode,
+    error_from,
+    means_down,
+    pack,
+)
 
 # Making a connection may take longer than one call is ready to wait; it goes on for the calls after it.
 _CONNECT_SECONDS = 2.0
@@ -95,7 +105,7 @@ class AsyncServerStore:
 
     async def load_library(self) -> None:
         """Loads our functions; done by itself when they are missing. Raises StoreUnavailable."""
-        reply = await self._exchange(pack(LOAD_LIBRARY))
+        reply = await self._exchange(PACKED_LOAD_LIBRARY)
         if isinstance(reply, hiredis.ReplyError):
             raise StoreUnavailable(f"the counter store refused our functions: {reply}")
 
@@ -257,7 +267,7 @@ class AsyncClusterStore:
         # With a named node redis-py neither asks the server for the command's keys nor retries.
         node = client.get_node_from_key(call.key)
         try:
-            return await client.execute_command(*call.parts, target_nodes=node)
+            return await client.execute_command(*call.command, target_nodes=node)
         except redis.ResponseError as error:
             return error
 

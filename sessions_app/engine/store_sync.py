@@ -169,7 +169,7 @@ class ClusterStore:
         # With a named node redis-py neither asks the server for the command's keys nor retries.
         node = self.client.get_node_from_key(call.key)
         try:
-            return self.client.execute_command(*call.parts, target_nodes=node)
+            return self.client.execute_command(*call.command, target_nodes=node)
         except redis.ResponseError as error:
             return error
 

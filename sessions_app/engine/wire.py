@@ -44,8 +44,14 @@ class Call:
 
     @property
     def parts(self) -> list[bytes]:
-        """The command's parts, for clients that pack themselves. Not kept: a cached grant remembers the packed ones."""
+        """The command's parts. Not kept: a cached grant remembers the packed ones."""
         return unpack(self.packed)
+
+    @property
+    def command(self) -> tuple[str | bytes, ...]:
+        """The same for redis-py's cluster clients, which pack themselves and want the command's name as text."""
+        name, *rest = self.parts
+        return (name.decode(), *rest)
 
 
 class Store(Protocol):
@@ -93,7 +99,8 @@ def make_call(
     return Call(pack(parts), keys[0])
 
 
-LOAD_LIBRARY = (b"FUNCTION", b"LOAD", b"REPLACE", SOURCE.encode())
+LOAD_LIBRARY = ("FUNCTION LOAD", "REPLACE", SOURCE)  # as redis-py wants it
+PACKED_LOAD_LIBRARY = pack(encode(word) for word in ("FUNCTION", "LOAD", "REPLACE", SOURCE))
 
 
 def error_from(text: str) -> StoreUnavailable | FunctionMissing:

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback, a broker whose messages can be looked at, and crossings as the counter function writes them."""
+"""What tests of monitors share: a receiver of webhooks, a broker that can be looked into, and crossings."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ class Arrival:
 
 @dataclass
 class Receiver:
-    """Answers with `answers` one after the other, each (status, headers, body) or a function of the arrival; then with 200."""
+    """Answers with `answers` one after the other, then 200. Each: status, (status, headers, body) or function."""
 
     url: str = ""
     arrivals: list[Arrival] = field(default_factory=list)
@@ -111,7 +111,8 @@ class Broker:
 
     def take(self, queue: str) -> list[Message]:
         messages = []
-        with current_app.connection_for_read() as connection, connection.channel() as channel:
+        with current_app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
             while found := channel.basic_get(queue, no_ack=True):
                 eta = found.headers.get("eta")
                 args = json.loads(found.body)[0]

@@ -18,8 +18,9 @@ def sent(template, values=None, key="KEY"):
 def test_the_default_body_has_exactly_the_documented_members_in_order(crossing):
     event = ledger.event_of(crossing(threshold="80"))
     body = bodies.with_key(bodies.body_of(Monitor(), event), "raw-key")
-    assert body == (
-        b'{"event":"TriggerExceeded","message":"Quota trigger reached","org":"acme","key":"raw-key","trigger_limit":"80"}'
+    assert body.decode() == (
+        '{"event":"TriggerExceeded","message":"Quota trigger reached",'
+        '"org":"acme","key":"raw-key","trigger_limit":"80"}'
     )
 
 
@@ -29,11 +30,22 @@ def test_every_name_has_a_value(crossing):
     template = json.dumps({name: f"{{{{ {name} }}}}" for name in bodies.NAMES})
     document = json.loads(bodies.with_key(bodies.body_of(Monitor(template=template), event), "raw"))
     assert document == {
-        "event": "TriggerExceeded", "message": "Quota trigger reached", "org": "acme", "key": "raw", "trigger_limit": "80",
-        "usage_percent": "80", "used": "8", "quota_max": "10", "remaining": "2", "period_start": "2026-09-21T14:13:20Z",
-        "renews_at": "2026-09-21T14:14:20Z", "api": "echo", "alias": "My key", "event_id": "evt_7",
+        "event": "TriggerExceeded",
+        "message": "Quota trigger reached",
+        "org": "acme",
+        "key": "raw",
+        "trigger_limit": "80",
+        "usage_percent": "80",
+        "used": "8",
+        "quota_max": "10",
+        "remaining": "2",
+        "period_start": "2026-09-21T14:13:20Z",
+        "renews_at": "2026-09-21T14:14:20Z",
+        "api": "echo",
+        "alias": "My key",
+        "event_id": "evt_7",
         "timestamp": "2026-09-21T14:13:21Z",
-    }  # fmt: skip
+    }
 
 
 def test_a_quota_that_never_renews_has_an_empty_renewal(crossing):
@@ -114,7 +126,17 @@ def test_files_of_the_templates_folder_are_read(path, settings, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", ["../secret.json", "templates/../../secret.json", "/etc/passwd", "link.json", "gone.json", "a\x00b", "x" * 5000, "."]
+    "path",
+    [
+        "../secret.json",
+        "templates/../../secret.json",
+        "/etc/passwd",
+        "link.json",
+        "gone.json",
+        "a\x00b",
+        "x" * 5000,
+        ".",
+    ],
 )
 def test_paths_outside_the_folder_and_unknown_files_are_refused(path, settings, tmp_path):
     settings.BASE_DIR = tmp_path
@@ -126,7 +148,8 @@ def test_paths_outside_the_folder_and_unknown_files_are_refused(path, settings, 
 
 
 @pytest.mark.parametrize(
-    ("used", "quota_max", "percent"), [(8, 10, "80"), (1, 3, "33.33"), (99_999, 100_000, "99.99"), (12, 10, "120"), (1, 0, "0")]
+    ("used", "quota_max", "percent"),
+    [(8, 10, "80"), (1, 3, "33.33"), (99_999, 100_000, "99.99"), (12, 10, "120"), (1, 0, "0")],
 )
 def test_usage_percent_is_never_rounded_up(used, quota_max, percent):
     assert bodies.usage_percent(used, quota_max) == percent

@@ -6,11 +6,11 @@ import pytest
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from monitors_app import claims, delivery, ledger, transports
+from monitors_app import attempts, claims, delivery, ledger, transports
 from monitors_app.models import Attempt, Delivery, EmailPreference, Monitor, Pacing, TriggerEvent
 from monitors_app.monitors import save_monitor, switch_off
 from sessions_app import sealing
-from tests.factories import Acme, GatewayMonitor, StoredKey
+from tests.factories import AcmeFactory, KeyFactory, MonitorFactory
 from tests.monitors_app.conftest import RAW_KEY
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ def record(crossing, monitor):
     """Records crossings with these thresholds and returns their webhooks."""
 
     def make(*labels, **changes):
-        Acme()
+        AcmeFactory.create()
         new = ledger.record([crossing(threshold=label, **changes) for label in labels])
         return [each for each in new if each.channel == "webhook"]
 
@@ -50,8 +50,12 @@ def test_delivers_the_documented_body_signed_and_logs_the_attempt(record, monito
     delivery.deliver(webhook.pk)
     arrival, stored, attempt = receiver.arrivals[0], fresh(webhook), Attempt.objects.get()
     assert arrival.document == {
-        "event": "TriggerExceeded", "message": "Quota trigger reached", "org": "acme", "key": RAW_KEY, "trigger_limit": "80",
-    }  # fmt: skip
+        "event": "TriggerExceeded",
+        "message": "Quota trigger reached",
+        "org": "acme",
+        "key": RAW_KEY,
+        "trigger_limit": "80",
+    }
     assert Webhook(secret).verify(arrival.body, arrival.headers)
     assert arrival.headers["webhook-id"] == webhook.message_id
     assert arrival.headers["content-type"] == "application/json"
@@ -68,7 +72,9 @@ def test_a_configured_header_replaces_ours_of_the_same_name_but_not_the_signatur
     assert receiver.arrivals[0].headers["webhook-id"] == webhook.message_id
 
 
-@pytest.mark.parametrize(("key_format", "shown"), [("raw", RAW_KEY), ("masked", "tg_…ound"), ("hash", "d" * 64), ("id", "key_member")])
+@pytest.mark.parametrize(
+    ("key_format", "shown"), [("raw", RAW_KEY), ("masked", "tg_…ound"), ("hash", "d" * 64), ("id", "key_member")]
+)
 def test_the_key_is_shown_as_the_monitor_wants_it(key_format, shown, record, monitor, receiver):
     Monitor.objects.update(key_format=key_format)
     (webhook,) = record("80")
@@ -171,7 +177,7 @@ def test_headers_that_cannot_be_unsealed_fail_with_a_reason_and_nothing_is_sent(
 
 
 def test_the_sealed_key_is_erased_once_every_delivery_of_the_event_is_finished(crossing, monitor, receiver):
-    second = GatewayMonitor(name="Second", target_path=receiver.url)
+    second = MonitorFactory.create(name="Second", target_path=receiver.url)
     one, two = ledger.record([crossing()])
     assert RAW_KEY not in TriggerEvent.objects.get().key_sealed
     delivery.deliver(one.pk)
@@ -211,10 +217,11 @@ def test_a_delivery_whose_worker_died_is_taken_again_after_its_lease(record, rec
     (webhook,) = record("80")
     now = timezone.now()
     dead = claims.claim(webhook.pk, now)
+    assert dead is not None
     assert claims.claim(webhook.pk, now + claims.LEASE - timedelta(seconds=1)) is None
     assert claims.claim(webhook.pk, now + claims.LEASE + timedelta(seconds=1)) is not None
     result = delivery.send(dead)
-    assert delivery.attempts.record(dead, result) is None, "the one that came back late decides nothing"
+    assert attempts.record(dead, result) is None, "the one that came back late decides nothing"
     assert not Attempt.objects.exists() and fresh(webhook).status == "sending"
 
 
@@ -248,6 +255,7 @@ def test_a_broker_that_is_down_is_no_error_and_the_sweep_makes_it_good(record, b
         patch.setattr("celery.app.amqp.AMQP.send_task_message", property(lambda amqp: refuse))
         Delivery.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=10))
         delivery.sweep()
+    assert broker.take("deliveries") == []
     Delivery.objects.update(claimed_until=timezone.now() - timedelta(seconds=1))
     delivery.sweep()
     assert [message.args for message in broker.take("deliveries")] == [[webhook.pk]]
@@ -265,14 +273,16 @@ def test_a_later_event_waits_for_the_first_attempt_of_an_earlier_one_and_is_woke
     woken = [message.args[0] for message in broker.take("deliveries")]
     assert second.pk in woken
     delivery.deliver(second.pk)
-    assert [arrival.document["trigger_limit"] for arrival in receiver.arrivals] == ["50", "80"], "a retry holds up nobody"
+    assert [arrival.document["trigger_limit"] for arrival in receiver.arrivals] == ["50", "80"], (
+        "a retry holds up nobody"
+    )
     assert (fresh(first).status, fresh(second).status) == ("pending", "delivered")
 
 
 def test_other_subjects_and_other_monitors_are_not_held_up(record, crossing, receiver):
     record("50")
     other_key = ledger.record([crossing({"key": "key_other"}, counter="other")])
-    GatewayMonitor(name="Other", target_path=receiver.url)
+    MonitorFactory.create(name="Other", target_path=receiver.url)
     other_monitor = ledger.record([crossing({"key": "key_third"}, counter="third")])
     for each in (*other_key, *other_monitor):
         delivery.deliver(each.pk)
@@ -357,22 +367,22 @@ def test_a_monitor_that_is_off_sends_nothing_that_was_recorded_just_before(recor
 
 
 def test_a_failure_that_comes_back_after_the_switching_off_is_not_tried_again(record, monitor, receiver):
-    def off(arrival):
-        switch_off(monitor.pk, "meanwhile")
-        return 500
-
     (webhook,) = record("80")
     claimed = claims.claim(webhook.pk, timezone.now())
+    assert claimed is not None
     receiver.answers = [500]
     result = delivery.send(claimed)
-    off(None)
-    assert delivery.attempts.record(claimed, result).status == "cancelled"
+    switch_off(monitor.pk, "meanwhile")
+    outcome = attempts.record(claimed, result)
+    assert outcome is not None and outcome.status == "cancelled"
 
 
 @pytest.mark.parametrize(
     ("failures", "days", "stays"), [(9, 5.1, False), (9, 4.9, True), (8, 30, True), (50, 0.1, True)]
 )
-def test_a_monitor_is_switched_off_after_ten_failures_in_a_row_over_five_days(failures, days, stays, record, monitor, receiver):
+def test_a_monitor_is_switched_off_after_ten_failures_in_a_row_over_five_days(
+    failures, days, stays, record, monitor, receiver
+):
     Monitor.objects.update(failures_in_row=failures, failing_since=timezone.now() - timedelta(days=days))
     receiver.answers = [500]
     (webhook,) = record("80")
@@ -393,7 +403,7 @@ def test_a_success_ends_the_row_of_failures(record, monitor):
 
 @pytest.fixture
 def mail(crossing, monitor, mailoutbox):
-    StoredKey(id="key_member")
+    KeyFactory.create(id="key_member")
     return next(each for each in ledger.record([crossing()]) if each.channel == "email")
 
 
@@ -428,7 +438,11 @@ def test_a_test_is_marked_signed_logged_and_works_for_a_monitor_that_is_off(moni
     save_monitor(monitor)
     attempt = delivery.send_test(monitor)
     arrival = receiver.arrivals[0]
-    assert (arrival.document["event"], arrival.document["key"], arrival.document["trigger_limit"]) == ("TriggerTest", "", "0")
+    assert (arrival.document["event"], arrival.document["key"], arrival.document["trigger_limit"]) == (
+        "TriggerTest",
+        "",
+        "0",
+    )
     assert Webhook(sealing.unseal(monitor.signing_secret_sealed)).verify(arrival.body, arrival.headers)
     assert (attempt.status_code, attempt.delivery.event, fresh(attempt.delivery).status) == (200, None, "delivered")
 

@@ -78,7 +78,9 @@ def test_refuses_with_a_message_under_the_fields_name_and_saves_nothing(field, v
     assert not Monitor.objects.exists() and gateway_version() == before
 
 
-@pytest.mark.parametrize("url", ["", "http://127.0.0.1:9000/x?y=z", "https://hooks.example", "https://bücher.example/ü"])
+@pytest.mark.parametrize(
+    "url", ["", "http://127.0.0.1:9000/x?y=z", "https://hooks.example", "https://bücher.example/ü"]
+)
 def test_takes_absolute_targets_or_none(url):
     save_monitor(Monitor(name="M", target_path=url))
     assert Monitor.objects.get().target_path == url
@@ -177,7 +179,7 @@ def pending(monitor):
 
 
 def test_switching_off_cancels_what_waits_so_that_it_is_not_sent_later():
-    monitor = factories.GatewayMonitor()
+    monitor = factories.MonitorFactory.create()
     delivery, before = pending(monitor), gateway_version()
     assert monitors.switch_off(monitor.pk, "gone") and not monitors.switch_off(monitor.pk, "again")
     monitor.refresh_from_db()
@@ -187,7 +189,7 @@ def test_switching_off_cancels_what_waits_so_that_it_is_not_sent_later():
 
 
 def test_switching_off_by_hand_cancels_too_and_leaves_other_monitors_alone():
-    monitor, other = factories.GatewayMonitor(), factories.GatewayMonitor()
+    monitor, other = factories.MonitorFactory.create(), factories.MonitorFactory.create()
     mine, theirs = pending(monitor), pending(other)
     monitor.is_enabled = False
     save_monitor(monitor)
@@ -197,7 +199,7 @@ def test_switching_off_by_hand_cancels_too_and_leaves_other_monitors_alone():
 
 
 def test_switching_on_again_forgets_the_failures():
-    failing = factories.GatewayMonitor(failures_in_row=9, failing_since=timezone.now() - timedelta(days=9))
+    failing = factories.MonitorFactory.create(failures_in_row=9, failing_since=timezone.now() - timedelta(days=9))
     monitors.switch_off(failing.pk, "failed")
     monitor = Monitor.objects.get()
     monitor.is_enabled = True
@@ -207,7 +209,7 @@ def test_switching_on_again_forgets_the_failures():
 
 
 def test_an_edit_does_not_undo_what_deliveries_counted_meanwhile():
-    edited = factories.GatewayMonitor()
+    edited = factories.MonitorFactory.create()
     Monitor.objects.update(failures_in_row=3, failing_since=timezone.now())
     edited.name = "Renamed"
     save_monitor(edited)
@@ -217,7 +219,7 @@ def test_an_edit_does_not_undo_what_deliveries_counted_meanwhile():
 def test_the_gateways_own_monitor_cannot_be_deleted():
     with pytest.raises(ValidationError, match="switch it off"):
         monitors.delete_monitor(monitors.gateway_monitor())
-    other = factories.GatewayMonitor()
+    other = factories.MonitorFactory.create()
     before = gateway_version()
     monitors.delete_monitor(other)
     assert Monitor.objects.count() == 1 and gateway_version() == before + 1

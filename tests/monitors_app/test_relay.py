@@ -1,4 +1,4 @@
-"""The way from the counter function's outbox to the ledger, against a real store: nothing lost, nothing doubled, order kept."""
+"""From the counter function's outbox to the ledger, with a real store: nothing lost or doubled, order kept."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from sessions_app.engine import check, names
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Key, KeyAccess
 from sessions_app.store import sync_store
-from tests.factories import Acme, App, GatewayMonitor, StoredKey
+from tests.factories import AcmeFactory, AppFactory, KeyFactory, MonitorFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.services]
 BUCKET = 17
@@ -74,7 +74,7 @@ def test_all_buckets_are_looked_at(add):
 
 
 def test_a_relay_that_dies_after_the_commit_doubles_nothing(add, monkeypatch):
-    GatewayMonitor(target_path="http://hooks.example/")
+    MonitorFactory.create(target_path="http://hooks.example/")
     add()
     with monkeypatch.context() as patch:
         patch.setattr(outbox, "remove", lambda *args: (_ for _ in ()).throw(StoreUnavailable("killed")))
@@ -112,7 +112,7 @@ def test_a_relay_that_dies_before_the_commit_loses_nothing_and_keeps_the_order(a
     ids=str,
 )
 def test_a_broken_entry_is_set_aside_and_holds_up_nobody(broken, add, store, caplog):
-    GatewayMonitor(target_path="http://hooks.example/")
+    MonitorFactory.create(target_path="http://hooks.example/")
     add(threshold="50")
     bad = add(threshold="75", broken=broken)
     add(threshold="90")
@@ -155,7 +155,7 @@ def test_what_arrives_while_the_turn_ends_is_seen(add, monkeypatch):
 def test_relays_at_once_record_each_entry_once(add, monkeypatch):
     monkeypatch.setattr(relay, "BATCH", 20)
     monkeypatch.setattr(outbox, "TURN_MS", 1)
-    GatewayMonitor(target_path="http://hooks.example/")
+    MonitorFactory.create(target_path="http://hooks.example/")
     for number in range(200):
         add(period_start_ms=number)
     failures = []
@@ -180,8 +180,8 @@ def test_relays_at_once_record_each_entry_once(add, monkeypatch):
 
 
 def test_only_the_first_delivery_of_a_subject_is_woken_and_every_e_mail(add, broker):
-    StoredKey(id="key_member", application=App())
-    GatewayMonitor(target_path="http://hooks.example/")
+    KeyFactory.create(id="key_member", application=AppFactory.create())
+    MonitorFactory.create(target_path="http://hooks.example/")
     for label in ("50", "80"):
         add(threshold=label)
     relay.relay(BUCKET)
@@ -214,7 +214,7 @@ class Loader:
 def test_a_request_that_crosses_a_threshold_arrives_at_the_receiver_and_in_the_mailbox(
     store, monitor, receiver, broker, mailoutbox, caplog
 ):
-    app = App(organisation=Acme())
+    app = AppFactory.create(organisation=AcmeFactory.create())
     Api.objects.create(id="echo", organisation=app.organisation, name="Echo", listen_path="/echo/")
     key = Key(organisation=app.organisation, application=app, alias="Mine", quota_max=10, quota_renewal_rate=60)
     key.trigger_limits = [80, 50]

@@ -11,7 +11,9 @@ from monitors_app.transports import Answer, TransportError, Webhook
 
 
 def post(url, **changes):
-    return transports.send(Webhook(**({"method": "POST", "url": url, "headers": {"X-A": "b"}, "body": b"{}"} | changes)))
+    return transports.send(
+        Webhook(**({"method": "POST", "url": url, "headers": {"X-A": "b"}, "body": b"{}"} | changes))
+    )
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
@@ -28,7 +30,9 @@ def test_every_2xx_is_delivered(status, receiver):
     assert post(receiver.url).status_code == status
 
 
-@pytest.mark.parametrize(("status", "permanent"), [(301, False), (400, False), (404, False), (410, True), (429, False), (503, False)])
+@pytest.mark.parametrize(
+    ("status", "permanent"), [(301, False), (400, False), (404, False), (410, True), (429, False), (503, False)]
+)
 def test_every_other_status_is_a_failure_and_410_is_one_for_good(status, permanent, receiver):
     receiver.answers = [(status, {"Retry-After": "7"}, b"sorry")]
     with pytest.raises(TransportError, match=str(status)) as failure:
@@ -106,7 +110,7 @@ def test_says_when_nobody_listens_or_the_name_is_unknown(receiver, monkeypatch):
 def test_a_receiver_that_hangs_times_out(receiver, monkeypatch):
     monkeypatch.setattr(transports, "TOTAL_SECONDS", 0.2)
     release = threading.Event()
-    receiver.answers = [lambda arrival: release.wait(5) and 200 or 200]
+    receiver.answers = [lambda arrival: 200 if release.wait(5) else 500]
     with pytest.raises(TransportError, match="Timed out"):
         post(receiver.url)
     release.set()

@@ -14,7 +14,9 @@ from demo.plans import make_api, make_monitor, make_policies, make_session
 
 
 class Command(BaseCommand):
-    help = "Makes the demo data that is missing. What exists is left alone, except addresses on this process's own port."
+    help = (
+        "Makes the demo data that is missing. What exists is left alone, except addresses on this process's own port."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         with transaction.atomic():

@@ -164,4 +164,6 @@ def read(counter: Counter, limit: QuotaLimit | RateLimit, now: int, fits: bool) 
         return RateReading(fits, window.previous, window.current, window.start)
     running = runs(counter, limit, now)
     ends = end(counter, limit, now) if running or limit.boundaries_ms else inf
-    return QuotaReading(fits, counter.used if running else 0, counter.start if running else 0, int(ends) if ends < inf else 0)
+    return QuotaReading(
+        fits, counter.used if running else 0, counter.start if running else 0, int(ends) if ends < inf else 0
+    )

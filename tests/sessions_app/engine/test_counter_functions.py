@@ -177,7 +177,9 @@ class TestRate:
         prepare(counters_store, grant)
         for _ in range(4):
             consume(counters_store, grant, NOON_MS)
-        admitted = [consume(counters_store, grant, NOON_MS + 1000 + after).admitted for after in (0, 1, 250, 251, 500, 501)]
+        admitted = [
+            consume(counters_store, grant, NOON_MS + 1000 + after).admitted for after in (0, 1, 250, 251, 500, 501)
+        ]
         assert admitted == [False, True, False, True, False, True]
 
     def test_denials_do_not_extend_the_wait(self, counters_store: ServerStore) -> None:
@@ -237,11 +239,19 @@ class TestRate:
         grant = grant_of(organisation, [rate(counter, 2), quota(counter, 3)])
         prepare(counters_store, grant)
         moments = [NOON_MS, NOON_MS, NOON_MS, NOON_MS + 2000, NOON_MS + 4000]
-        assert [consume(counters_store, grant, moment).admitted for moment in moments] == [True, True, False, True, False]
+        assert [consume(counters_store, grant, moment).admitted for moment in moments] == [
+            True,
+            True,
+            False,
+            True,
+            False,
+        ]
 
 
 class TestAllOrNothing:
-    @pytest.mark.parametrize("tight", [LimitName.ORG_RATE, LimitName.ORG_QUOTA, LimitName.KEY_RATE, LimitName.KEY_QUOTA])
+    @pytest.mark.parametrize(
+        "tight", [LimitName.ORG_RATE, LimitName.ORG_QUOTA, LimitName.KEY_RATE, LimitName.KEY_QUOTA]
+    )
     def test_a_denial_by_one_limit_consumes_nothing_on_any(
         self, counters_store: ServerStore, store: redis.Redis, tight: LimitName
     ) -> None:
@@ -300,7 +310,9 @@ class TestPeek:
             assert {name: store.dump(name) for name in store.keys()} == before
             assert looked.admitted == consume(counters_store, grant, NOON_MS).admitted
 
-    def test_a_missing_counter_is_told_or_taken_for_fresh(self, counters_store: ServerStore, store: redis.Redis) -> None:
+    def test_a_missing_counter_is_told_or_taken_for_fresh(
+        self, counters_store: ServerStore, store: redis.Redis
+    ) -> None:
         organisation = new_organisation()
         limit = quota(key_counter(organisation))
         grant = grant_of(organisation, [limit])
@@ -418,7 +430,9 @@ class TestThresholds:
 
 
 class TestVerbs:
-    def test_reset_forgets_usage_and_says_how_much_it_was(self, counters_store: ServerStore, store: redis.Redis) -> None:
+    def test_reset_forgets_usage_and_says_how_much_it_was(
+        self, counters_store: ServerStore, store: redis.Redis
+    ) -> None:
         organisation = new_organisation()
         limit = quota(key_counter(organisation), 3)
         grant = grant_of(organisation, [limit])
@@ -429,7 +443,9 @@ class TestVerbs:
         assert counters.parse_verb(counters_store.call(counters.reset(limit, NOON_MS + 5))) == (Status.JUDGED, 3)
         assert store.smembers(names.dirty(grant.bucket)) == {limit.counter}
         assert peek(counters_store, grant, NOON_MS + 6).limits == (QuotaReading(True, 0, 0, 0),)
-        assert consume(counters_store, grant, NOON_MS + 9).limits[0] == QuotaReading(True, 1, NOON_MS + 9, NOON_MS + 9 + HOUR_MS)
+        assert consume(counters_store, grant, NOON_MS + 9).limits[0] == QuotaReading(
+            True, 1, NOON_MS + 9, NOON_MS + 9 + HOUR_MS
+        )
 
     def test_reset_of_a_period_that_ended_had_used_nothing(self, counters_store: ServerStore) -> None:
         organisation = new_organisation()
@@ -472,7 +488,9 @@ class TestVerbs:
             counters.assign(quota(key_counter("acme")), -1)
 
     @pytest.mark.parametrize("verb", [counters.reset, lambda limit, now_ms: counters.assign(limit, 1, now_ms)])
-    def test_verbs_say_that_a_counter_is_missing_or_a_calendar_outdated(self, counters_store: ServerStore, verb) -> None:
+    def test_verbs_say_that_a_counter_is_missing_or_a_calendar_outdated(
+        self, counters_store: ServerStore, verb
+    ) -> None:
         counter = key_counter(new_organisation())
         assert counters.parse_verb(counters_store.call(verb(quota(counter), NOON_MS)))[0] is Status.MISSING
         dated = quota(counter, 1, 0, boundaries_ms=(NOON_MS, NOON_MS + 1))
@@ -584,7 +602,9 @@ class TestLife:
         self, counters_store: ServerStore, store: redis.Redis, percents: list[int]
     ) -> None:
         organisation = "5f3e0c8a1d2b4c0001a9e7f3"
-        counter = names.key_counter(organisation, "key_0123456789abcdef0123456789abcdef", "policy:5f3e0c8a1d2b4c0001a9e7f4")
+        counter = names.key_counter(
+            organisation, "key_0123456789abcdef0123456789abcdef", "policy:5f3e0c8a1d2b4c0001a9e7f4"
+        )
         limit = quota(counter, 10**6, 30 * DAY_MS, source="5f3e0c8a1d2b4c0001a9e7f4", percents=percents)
         grant = grant_of(organisation, [rate(counter, 1000, 60_000), limit])
         prepare(counters_store, grant)

@@ -64,7 +64,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=15000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(three=st.tuples(plans, plans, plans), story=st.lists(steps, max_size=40))
 def test_the_functions_do_what_the_model_does(
     counters_store: ServerStore, store: redis.Redis, three: tuple[Plan, ...], story: list[tuple[str, int, int]]
@@ -133,6 +133,8 @@ def test_no_aligned_window_admits_more_than_the_rate(
         moments.append(now)
     readings = counters_store.call_many([counters.consume(grant, 1, moment) for moment in moments])
     admitted = Counter(
-        moment // window_ms for moment, reply in zip(moments, readings, strict=True) if counters.parse_reading(reply, grant).admitted
+        moment // window_ms
+        for moment, reply in zip(moments, readings, strict=True)
+        if counters.parse_reading(reply, grant).admitted
     )
     assert max(admitted.values()) <= maximum

@@ -45,7 +45,12 @@ def quota(
 
 
 def rate(
-    counter: str, maximum: int = 5, window_ms: int = 1000, *, name: LimitName = LimitName.KEY_RATE, source: str = "key:1"
+    counter: str,
+    maximum: int = 5,
+    window_ms: int = 1000,
+    *,
+    name: LimitName = LimitName.KEY_RATE,
+    source: str = "key:1",
 ) -> RateLimit:
     return RateLimit(name, counter, maximum, window_ms, source)
 
@@ -76,7 +81,9 @@ def key_counter(organisation: str) -> str:
 def prepare(store: Store, grant: Grant, now_ms: int = 0) -> None:
     """Publishes the grant's versions and creates its counters, as a first request does."""
     quotas = [limit for limit in grant.limits if isinstance(limit, QuotaLimit)]
-    store.call_many([counters.publish_grant(grant), *(counters.restore(limit, NO_SNAPSHOT, now_ms) for limit in quotas)])
+    store.call_many(
+        [counters.publish_grant(grant), *(counters.restore(limit, NO_SNAPSHOT, now_ms) for limit in quotas)]
+    )
 
 
 def consume(store: Store, grant: Grant, now_ms: int = 0, cost: int = 1) -> Reading:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -15,14 +16,14 @@ from policies_app.models import Api, Policy
 from policies_app.tyk import api_from_tyk, api_to_tyk, policy_from_tyk, policy_to_tyk
 
 SAMPLES = Path(settings.BASE_DIR).parent / "shared" / "tyk" / "samples"
-API = {
+API: dict[str, Any] = {
     "api_id": "orders",
     "name": "Orders",
     "org_id": "acme",
     "active": True,
     "proxy": {"listen_path": "/orders/", "target_url": "http://upstream.example/v1", "strip_listen_path": True},
 }
-POLICY = {
+POLICY: dict[str, Any] = {
     "id": "gold",
     "name": "Gold",
     "org_id": "acme",
@@ -38,7 +39,10 @@ POLICY = {
             "api_id": "users",
             "api_name": "",
             "allowed_urls": [{"url": "/me", "methods": ["GET"]}],
-            "limit": {"quota_max": 7, "quota_renewal_rate": 0, "rate": 0, "per": 0, "throttle_interval": 0, "throttle_retry_limit": 0, "max_query_depth": 3},
+            "limit": {
+                "quota_max": 7, "quota_renewal_rate": 0, "rate": 0, "per": 0, "throttle_interval": 0, "throttle_retry_limit": 0,
+                "max_query_depth": 3,
+            },
         },
     },
     "active": True,
@@ -63,7 +67,7 @@ def changed(document, path, value):
     return copy
 
 
-def refused(read, document, **options):
+def refused(read, document, **options) -> dict[str, str]:
     with pytest.raises(DocumentError) as error:
         read(document, **options)
     return {problem.pointer: problem.detail for problem in error.value.problems}
@@ -74,7 +78,12 @@ def refused(read, document, **options):
 
 def test_an_api_needs_only_what_tyk_needs():
     draft = api_from_tyk(API)
-    assert (draft.id, draft.organisation_id, draft.listen_path, draft.strip_listen_path) == ("orders", "acme", "/orders/", True)
+    assert (draft.id, draft.organisation_id, draft.listen_path, draft.strip_listen_path) == (
+        "orders",
+        "acme",
+        "/orders/",
+        True,
+    )
     assert draft.is_active and not draft.extra and draft.auth_header_name == ""
 
 
@@ -128,7 +137,9 @@ def test_a_listen_path_may_lack_its_closing_slash():
 
 @pytest.mark.django_db
 def test_a_policy_comes_back_as_it_was_written():
-    Api.objects.create(id="orders", organisation=Organisation.objects.create(id="acme"), name="Orders", listen_path="/o/")
+    Api.objects.create(
+        id="orders", organisation=Organisation.objects.create(id="acme"), name="Orders", listen_path="/o/"
+    )
     policy = save_policy_draft(policy_from_tyk(POLICY))
     assert policy_to_tyk(policy, policy.access.all(), {"orders": "Orders"}) == POLICY
 
@@ -266,6 +277,8 @@ def check_round_trip(document, name):
     first = policy_from_tyk(document, policy_id=name, organisation_id="acme")
     again = policy_from_tyk(shown)
     assert replace(again, name=first.name, rights=(), extra={}) == replace(first, rights=(), extra={})
-    assert [(right.api_id, right.limits) for right in again.rights] == [(right.api_id, right.limits) for right in first.rights]
+    assert [(right.api_id, right.limits) for right in again.rights] == [
+        (right.api_id, right.limits) for right in first.rights
+    ]
     members = set(document) - {"access_rights", "partitions", "quota_renews"}
     assert {member: shown[member] for member in members} == {member: document[member] for member in members}

@@ -1,0 +1,72 @@
+"""Corrections of usage by people and programs: reset a quota, set what remains. Each is audited (rules 2.10, 2.12).
+
+The one way to do either, for the admin, the REST API and the Tyk dialect alike. They reach the counters that a key really uses,
+also shared ones.
+"""
+from collections.abc import Iterable, Mapping
+
+from django.core.exceptions import ValidationError
+
+from organisations_app import audit
+from organisations_app.audit import Actor, Subject
+from organisations_app.models import Organisation
+from sessions_app import usage
+from sessions_app.engine import check
+from sessions_app.engine.types import QuotaLimit
+from sessions_app.models import Key
+from sessions_app.store import sync_store
+
+
+def reset_quota(key: Key, by: Actor, reason: str = "") -> int:
+    """Usage of every quota counter of the key becomes 0, fired thresholds are forgotten, and a new period begins with the next
+    request. Returns the units used before. Raises StoreUnavailable.
+    """
+    return _reset(_of_key(key), usage.quota_limits(key), by, reason)
+
+
+def reset_organisation_quota(organisation: Organisation, by: Actor, reason: str = "") -> int:
+    """As reset_quota, of the organisation's own counter; 0 if it has none."""
+    return _reset(_of_organisation(organisation), usage.organisation_limits(organisation), by, reason)
+
+
+def set_remaining(key: Key, remaining: int, by: Actor, reason: str = "", *, api_id: str | None = None) -> int:
+    """Sets what is left of the key's quota: the key-level one, or the one that counts `api_id`. Returns what was left before.
+
+    The period goes on. Raises ValidationError naming `quota_remaining` or `api_id`, StoreUnavailable.
+    """
+    limit = _chosen(usage.quota_limits(key), api_id)
+    if isinstance(remaining, bool) or not isinstance(remaining, int) or not 0 <= remaining <= limit.max:
+        raise ValidationError({"quota_remaining": f"must be a whole number from 0 to the quota's maximum, {limit.max}, not {remaining!r}"})
+    used_before = check.assign(sync_store(), usage.snapshots, limit, limit.max - remaining)
+    before = max(0, limit.max - used_before)
+    audit.record(
+        by, "set-remaining", _of_key(key), reason,
+        before={"quota_remaining": before, "counter": limit.counter}, after={"quota_remaining": remaining, "counter": limit.counter},
+    )
+    return before
+
+
+def _reset(subject: Subject, limits: Iterable[QuotaLimit], by: Actor, reason: str) -> int:
+    used = {limit.counter: check.reset(sync_store(), usage.snapshots, limit) for limit in limits}
+    audit.record(by, "reset-quota", subject, reason, before={"used": used}, after={"used": dict.fromkeys(used, 0)})
+    return sum(used.values())
+
+
+def _chosen(limits: Mapping[QuotaLimit, tuple[str, ...]], api_id: str | None) -> QuotaLimit:
+    """The key-level quota comes first in `limits`."""
+    if api_id is not None:
+        for limit, api_ids in limits.items():
+            if api_id in api_ids:
+                return limit
+        raise ValidationError({"api_id": f"the key has no quota on API {api_id!r}"})
+    if not limits:
+        raise ValidationError({"quota_remaining": "the key's quota is unlimited: nothing remains to be set"})
+    return next(iter(limits))
+
+
+def _of_key(key: Key) -> Subject:
+    return Subject("key", key.pk, key.organisation_id)
+
+
+def _of_organisation(organisation: Organisation) -> Subject:
+    return Subject("organisation", organisation.pk, organisation.pk)

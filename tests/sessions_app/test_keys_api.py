@@ -1,0 +1,261 @@
+"""`/api/v1/keys` and sessions of organisations: shapes, verbs, and refusals that name the member and change nothing."""
+
+import pytest
+from django.contrib.auth.models import User
+
+from organisations_app.models import ConfigVersion
+from policies_app.models import Api, Policy, PolicyAccess
+from sessions_app import keys, tokens, usage
+from sessions_app.api import KeyShape, SessionShape
+from sessions_app.engine.types import StoreUnavailable
+from sessions_app.models import Credential, Key, OrgSession
+from tests.administration import pointers, spend
+from tests.factories import AcmeFactory, AppFactory, GlobexFactory, OutsiderFactory
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("store", "apis")]
+
+SESSION = {"org_id": "acme", "quota_max": 3, "quota_renewal_rate": 60, "access_rights": {"a": {"api_id": "a"}}}
+
+
+@pytest.fixture
+def apis():
+    acme = AcmeFactory.create()
+    return [Api.objects.create(id=name, organisation=acme, name=name.upper(), listen_path=f"/{name}/") for name in "ab"]
+
+
+@pytest.fixture
+def silent_store(monkeypatch):
+    def silent(*_):
+        raise StoreUnavailable("no answer")
+
+    for name in ("reset_key_quota", "reset_organisation_quota", "key_quotas", "organisation_quotas"):
+        monkeypatch.setattr(usage, name, silent)
+
+
+def everything():
+    rows = [
+        *Key.objects.values(),
+        *Credential.objects.values(),
+        *OrgSession.objects.values(),
+        *ConfigVersion.objects.values(),
+    ]
+    return rows, list(Key.objects.values_list("access__api", "access__quota_max", "key_policies__policy"))
+
+
+def test_the_raw_key_is_shown_once(rest):
+    made = rest.done("POST", "/keys", SESSION)
+    assert rest.ask("POST", "/keys", SESSION).status_code == 201
+    assert spend(made["key"], "a") == ["passed"]
+    shown = rest.get(f"/keys/{made['id']}")
+    assert "key" not in shown and shown["key_hash"] == tokens.digest(made["key"]) and shown["id"].startswith("key_")
+
+
+def test_an_answer_has_exactly_the_members_of_the_schema(rest):
+    made = rest.done("POST", "/keys", {**SESSION, "monitor": {"trigger_limits": [80]}})
+    period = {"quota_period", "quota_anchor_day"}  # left out where they have Tyk's meaning
+    assert set(rest.get(f"/keys/{made['id']}")) == set(KeyShape().fields) - period
+    rest.done("PUT", "/organisations/acme/session", {"quota_max": 5})
+    assert set(rest.get("/organisations/acme/session")) == set(SessionShape().fields) - period
+
+
+def test_an_answer_can_be_sent_back(rest):
+    made = rest.done("POST", "/keys", {**SESSION, "quota_period": "month", "quota_anchor_day": 15, "tags": ["x"]})
+    shown = rest.get(f"/keys/{made['id']}")
+    again = rest.done("PATCH", f"/keys/{made['id']}", shown)
+    assert {**again, "last_updated": ""} == {**shown, "last_updated": ""}
+
+
+def test_live_numbers_are_shown(rest):
+    made = rest.done("POST", "/keys", {**SESSION, "access_rights": {"a": {}, "b": {"limit": {"quota_max": 9}}}})
+    spend(made["key"], "a", 2), spend(made["key"], "b")
+    shown = rest.get(f"/keys/{made['id']}")
+    assert (shown["quota_remaining"], shown["access_rights"]["b"]["limit"]["quota_remaining"]) == (1, 8)
+    assert [(quota["scope"], quota["used"], quota["remaining"]) for quota in shown["usage"]] == [
+        ("", 2, 1),
+        ("api:b", 1, 8),
+    ]
+    assert shown["quota_renews"] == shown["usage"][0]["renews_at"] > 0
+
+
+def test_a_patch_changes_what_it_names_and_keeps_the_rest(rest, tyk):
+    token = tyk.done(
+        "POST",
+        "/keys",
+        {**SESSION, "alias": "me", "hmac_enabled": True, "access_rights": {"a": {"allowed_urls": [{"url": "/x"}]}}},
+    )["key"]
+    spend(token, "a", 2)
+    key_id = Key.objects.get().pk
+    shown = rest.done("PATCH", f"/keys/{key_id}", {"quota_max": 5, "tags": ["x"]})
+    assert (shown["quota_max"], shown["quota_remaining"], shown["alias"], shown["tags"]) == (5, 3, "me", ["x"])
+    stored = tyk.get(f"/keys/{token}")
+    assert stored["hmac_enabled"] and stored["access_rights"]["a"]["allowed_urls"] == [{"url": "/x"}]
+    assert rest.done("PATCH", f"/keys/{key_id}", {"quota_max": None})["quota_max"] == -1
+
+
+def test_a_patch_never_stores_what_policies_add(rest):
+    Policy.objects.create(id="p", organisation_id="acme", name="p", quota_max=7, meta_data={"plan": "x"})
+    PolicyAccess.objects.create(policy_id="p", api_id="b")
+    made = rest.done("POST", "/keys", {"org_id": "acme", "apply_policies": ["p"]})
+    assert (made["quota_max"], made["meta_data"], list(made["access_rights"])) == (7, {"plan": "x"}, ["b"])
+    rest.done("PATCH", f"/keys/{made['id']}", {"alias": "me"})
+    key = Key.objects.get()
+    assert (key.quota_max, key.meta_data, key.access.count()) == (-1, {}, 0)
+
+
+def test_a_key_can_be_patched_after_its_policies_and_apis_are_gone(rest, apis):
+    Policy.objects.create(id="p", organisation_id="acme", name="p")
+    made = rest.done("POST", "/keys", {"org_id": "acme", "apply_policies": ["p"], "access_rights": {"b": {}}})
+    Policy.objects.all().delete(), apis[1].delete()
+    assert rest.done("PATCH", f"/keys/{made['id']}", {"alias": "me"})["alias"] == "me"
+
+
+def test_reset_rotate_revoke_and_delete_hold_at_once(rest):
+    made = rest.done("POST", "/keys", SESSION)
+    address = f"/keys/{made['id']}"
+    spend(made["key"], "a", 3)
+    assert rest.done("POST", f"{address}/reset-quota", {"reason": "refund"}) == {"id": made["id"], "used": 3}
+    assert spend(made["key"], "a") == ["passed"]
+    rotated = rest.done("POST", f"{address}/rotate", {"overlap_seconds": 60})
+    assert spend(made["key"], "a") == spend(rotated["key"], "a") == ["passed"] and rotated["key"] != made["key"]
+    last = rest.done("POST", f"{address}/rotate")["key"]
+    assert spend(rotated["key"], "a") == ["refused"] and spend(last, "a") == ["denied"]
+    assert rest.done("POST", f"{address}/revoke", {})["revoked_at"] and spend(last, "a") == ["refused"]
+    assert rest.refused("POST", f"{address}/rotate")[0] == rest.refused("PATCH", address, {"alias": "x"})[0] == 409
+    assert rest.ask("DELETE", address).status_code == 204 and rest.refused("GET", address)[0] == 404
+
+
+def test_lists_are_paged_and_filtered(rest):
+    for number in range(3):
+        rest.done("POST", "/keys", {**SESSION, "alias": f"k{number}"})
+    GlobexFactory()
+    rest.done("POST", "/keys", {**SESSION, "org_id": "globex", "access_rights": {"b": {}}})
+    assert [key["alias"] for key in rest.get("/keys?org_id=acme&ordering=alias")["results"]] == ["k0", "k1", "k2"]
+    assert [key["alias"] for key in rest.get("/keys?alias=k1")["results"]] == ["k1"]
+    assert [key["org_id"] for key in rest.get("/keys?api=b")["results"]] == ["globex"]
+    page = rest.get("/keys?page_size=3")
+    rest_of_it = rest.get(page["next"].partition("/api/v1")[2])
+    assert len(page["results"]) == 3 and len(rest_of_it["results"]) == 1
+    revoked = page["results"][0]["id"]
+    rest.done("POST", f"/keys/{revoked}/revoke")
+    assert [key["id"] for key in rest.get("/keys?revoked=true")["results"]] == [revoked]
+    assert len(rest.get("/keys?revoked=false")["results"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "words"),
+    [
+        ({"quota_max": 0}, "/quota_max", "use -1"),
+        ({"quota_max": "5"}, "/quota_max", "whole number"),
+        ({"quota_maximum": 5}, "/quota_maximum", "no member here"),
+        ({"monitor": {"trigger_limits": [50, 80]}}, "/monitor/trigger_limits", "threshold 2"),
+        ({"monitor": {"thresholds": []}}, "/monitor/thresholds", "no member here"),
+        ({"access_rights": {"a": {"limit": {"quota_max": 0}}}}, "/access_rights/a/limit/quota_max", "use -1"),
+        ({"access_rights": {"none": {}}}, "/access_rights/none", "no API that exists"),
+        ({"access_rights": {}}, "/access_rights", "at least one API"),
+        ({"apply_policies": ["none"]}, "/apply_policies", "no policy that exists"),
+        ({"meta_data": {"rate_limit_pattern": "$x.y"}}, "/meta_data/rate_limit_pattern", "no reference"),
+        ({"org_id": "globex"}, "/org_id", "cannot move"),
+        ({"application_id": 99}, "/application_id", "no application of acme"),
+        ({"application_id": "1"}, "/application_id", "whole number"),
+        ({"expires": "soon"}, "/expires", "whole number"),
+        ([], "", "must be a JSON object"),
+    ],
+)
+def test_a_wrong_patch_is_refused_where_it_is_wrong_and_changes_nothing(rest, body, pointer, words):
+    GlobexFactory()
+    key_id = rest.done("POST", "/keys", SESSION)["id"]
+    before = everything()
+    code, problem = rest.refused("PATCH", f"/keys/{key_id}", body)
+    assert (code, pointers(problem)) == (400, [pointer]) and words in problem["errors"][0]["detail"]
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [({**SESSION, "org_id": "none"}, "/org_id"), ({"org_id": "acme"}, "/access_rights"), ({}, "/org_id"), ([], "")],
+)
+def test_a_wrong_new_key_is_refused_and_makes_nothing(rest, body, pointer):
+    before = everything()
+    code, problem = rest.refused("POST", "/keys", body)
+    assert code == 400 and pointer in pointers(problem)
+    assert everything() == before
+
+
+def test_a_key_belongs_to_an_application_of_its_own_organisation_only(rest):
+    own, foreign = AppFactory.create(), AppFactory.create(developer=OutsiderFactory.create(), name="foreign")
+    assert rest.done("POST", "/keys", {**SESSION, "application_id": own.pk})["application_id"] == own.pk
+    assert pointers(rest.refused("POST", "/keys", {**SESSION, "application_id": foreign.pk})[1]) == ["/application_id"]
+    key_id = Key.objects.get().pk
+    assert rest.done("PATCH", f"/keys/{key_id}", {"application_id": None})["application_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "pointer"),
+    [
+        ("rotate", {"overlap_seconds": -1}, "/overlap_seconds"),
+        ("rotate", {"overlap_seconds": "60"}, "/overlap_seconds"),
+        ("rotate", {"overlap": 60}, "/overlap"),
+        ("reset-quota", {"reason": 5}, "/reason"),
+        ("revoke", {"why": "x"}, "/why"),
+    ],
+)
+def test_a_wrong_verb_is_refused_and_changes_nothing(rest, verb, body, pointer):
+    key_id = rest.done("POST", "/keys", SESSION)["id"]
+    before = everything()
+    assert pointers(rest.refused("POST", f"/keys/{key_id}/{verb}", body)[1]) == [pointer]
+    assert everything() == before
+
+
+def test_the_session_of_an_organisation(rest):
+    assert (
+        rest.refused("GET", "/organisations/acme/session")[0]
+        == rest.refused("GET", "/organisations/none/session")[0]
+        == 404
+    )
+    assert rest.refused("PUT", "/organisations/none/session", {"quota_max": 1})[0] == 404
+    rest.done("PUT", "/organisations/acme/session", {"quota_max": 5, "quota_renewal_rate": 60})
+    token = rest.done("POST", "/keys", SESSION)["key"]
+    spend(token, "a", 2)
+    assert rest.get("/organisations/acme/session")["quota_remaining"] == 3
+    code, problem = rest.refused(
+        "PUT", "/organisations/acme/session", {"quota_max": 0, "monitor": {"trigger_limits": [120]}}
+    )
+    assert (code, pointers(problem)) == (400, ["/quota_max", "/monitor/trigger_limits"])
+    assert rest.done("POST", "/organisations/acme/session/reset-quota", {"reason": "x"}) == {"id": "acme", "used": 2}
+    shown = rest.get("/organisations/acme/session")
+    assert rest.done("PUT", "/organisations/acme/session", shown) == shown
+    assert rest.ask("DELETE", "/organisations/acme/session").status_code == 204 and not OrgSession.objects.exists()
+
+
+def test_a_silent_store_refuses_resets_and_lets_people_read(rest, silent_store):
+    key_id = rest.done("POST", "/keys", SESSION)["id"]
+    rest.done("PUT", "/organisations/acme/session", {"quota_max": 5})
+    for path in (f"/keys/{key_id}/reset-quota", "/organisations/acme/session/reset-quota"):
+        code, problem = rest.refused("POST", path)
+        assert (code, problem["code"]) == (503, "unavailable")
+    shown = rest.get(f"/keys/{key_id}")
+    assert shown["quota_max"] == 3 and not {"quota_remaining", "usage"} & set(shown)
+
+
+def test_resets_are_logged_with_who_and_why(rest, caplog):
+    key = Key(organisation_id="acme")
+    keys.create_key(key)
+    with caplog.at_level("INFO", logger="sessions_app.api"):
+        rest.done("POST", f"/keys/{key.pk}/reset-quota", {"reason": "refund"})
+    assert f"quota of key {key.pk} reset by root, 0 used: refund" in caplog.text
+
+
+def test_a_list_asks_the_database_the_same_number_of_questions_however_long_it_is(rest, django_assert_max_num_queries):
+    for _ in range(12):
+        rest.done("POST", "/keys", SESSION)
+    with django_assert_max_num_queries(22):
+        assert len(rest.get("/keys")["results"]) == 12
+
+
+def test_staff_may_look_but_not_write(rest):
+    rest.headers = {}
+    rest.client.force_login(User.objects.create_user("boss", is_staff=True))
+    assert rest.get("/keys")["results"] == []
+    assert rest.refused("POST", "/keys", SESSION)[0] == 403
+    rest.client.force_login(User.objects.create_user("developer"))
+    assert rest.refused("GET", "/keys")[0] == 403
