@@ -39,7 +39,7 @@ class Bench:
     seeded: Seeded
 
     def measure(self, chosen: Sequence[Scenario], seconds: float) -> dict[str, Load]:
-        """Loads by the scenario's name: the median of rounds in turn, because no machine is equally fast all the time."""
+        """Loads by the scenario's name: the median of rounds in turn, because no machine is always equally fast."""
         with ExitStack() as servers:
             urls = {each: servers.enter_context(self._server(each)) for each in chosen}
             self._round(urls, WARM_UP_SECONDS)

@@ -24,7 +24,7 @@ class ServerError(Exception):
 def running_server(
     server: Server, environment: Mapping[str, str], log: Path, path: str, headers: Mapping[str, str]
 ) -> Iterator[str]:
-    """Serves with the options of `manage.py up`; gives the URL of `path` once that is answered 200. Raises ServerError."""
+    """Serves with the options of `manage.py up`; gives the URL of `path` once that answers 200. Raises ServerError."""
     port = free_port()
     environment = {**environment, "DJANGO_SETTINGS_MODULE": server.settings}
     child = Child(server.application, _command(server, port), log, environment)

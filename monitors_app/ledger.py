@@ -5,8 +5,9 @@ What is sent is frozen here: target, method, headers and body of each webhook, a
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -80,10 +81,19 @@ def _record_new(events: Sequence[TriggerEvent]) -> list[Delivery]:
         if not new:
             return []
         audience = audience_of(new)
-        for event in new:
-            event.pk = None
-        TriggerEvent.objects.bulk_create(_without_needless_keys(new, audience))
-        return Delivery.objects.bulk_create(_deliveries(new, audience))
+        monitors = [audience.monitors_of(event) for event in new]
+        for event, told in zip(new, monitors, strict=True):
+            _prepare(event, told)
+        TriggerEvent.objects.bulk_create(new)
+        deliveries = [_deliveries(event, told, audience) for event, told in zip(new, monitors, strict=True)]
+        return Delivery.objects.bulk_create(chain.from_iterable(deliveries))
+
+
+def _prepare(event: TriggerEvent, monitors: Sequence[Monitor]) -> None:
+    """The encrypted key is kept only where a webhook will need it. A row of a try that failed is a new one again."""
+    event.pk = None
+    if not any(monitor.target_path for monitor in monitors):
+        event.key_sealed = ""
 
 
 def _unrecorded(events: Sequence[TriggerEvent]) -> list[TriggerEvent]:
@@ -100,24 +110,12 @@ def _identity(event: TriggerEvent) -> tuple[str, int, str, str]:
     return event.counter, event.period_start_ms, event.source, event.threshold
 
 
-def _without_needless_keys(events: Sequence[TriggerEvent], audience: Audience) -> Sequence[TriggerEvent]:
-    """The encrypted key is kept only where a webhook will need it."""
-    for event in events:
-        if not any(monitor.target_path for monitor in audience.monitors_of(event)):
-            event.key_sealed = ""
-    return events
-
-
-def _deliveries(events: Iterable[TriggerEvent], audience: Audience) -> list[Delivery]:
+def _deliveries(event: TriggerEvent, monitors: Sequence[Monitor], audience: Audience) -> list[Delivery]:
     """E-mails go out only when a monitor wants the event: switching monitors off silences everything."""
     now = timezone.now()
-    deliveries = []
-    for event in events:
-        monitors = audience.monitors_of(event)
-        deliveries += [webhook_delivery(monitor, event, now) for monitor in monitors if monitor.target_path]
-        if monitors:
-            deliveries += [email_delivery(developer, event, now) for developer in audience.developers_of(event)]
-    return deliveries
+    webhooks = [webhook_delivery(monitor, event, now) for monitor in monitors if monitor.target_path]
+    developers = audience.developers_of(event) if monitors else []
+    return webhooks + [email_delivery(developer, event, now) for developer in developers]
 
 
 def webhook_delivery(monitor: Monitor, event: TriggerEvent, now: datetime) -> Delivery:

@@ -18,6 +18,8 @@ from sessions_app.engine.counters import parse_crossing
 logger = logging.getLogger(__name__)
 
 BATCH = 500
+# Waking costs more than recording. In a flood the sweep wakes the rest, no faster than workers can take it.
+MAX_WAKEUPS = 100
 # What an entry that makes no sense raises while it is read or recorded. Anything else is the database's or the
 # store's trouble.
 _BROKEN = (KeyError, ValueError, TypeError, OverflowError, DataError, IntegrityError)
@@ -51,7 +53,7 @@ def _take_over(bucket: int, entries: Sequence[Entry]) -> None:
     except _BROKEN:
         deliveries = _one_by_one(bucket, entries)
     outbox.remove(bucket, entries)
-    for delivery in first_of_each_subject(deliveries):
+    for delivery in first_of_each_subject(deliveries)[:MAX_WAKEUPS]:
         wake(delivery.pk, delivery.channel)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework import serializers, status, viewsets
+from rest_framework import status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -19,7 +19,6 @@ from organisations_app.documents import Reader, refusal
 from organisations_app.models import Application, Organisation
 from organisations_app.rest.refusals import Conflict, Unavailable
 from organisations_app.rest.views import ID
-from policies_app.api import LimitShape, MonitorShape, RightShape
 from policies_app.models import Api
 from sessions_app import drafts, keys, usage
 from sessions_app.documents import computed_documents, live_organisation_usage, live_usage, stored_documents
@@ -27,71 +26,22 @@ from sessions_app.drafts import SessionDraft
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Credential, Key, OrgSession
 from sessions_app.queries import keys_naming
+from sessions_app.shapes import (
+    MAX_OVERLAP_SECONDS,
+    KeyShape,
+    NewKeyShape,
+    QuotaShape,
+    ReasonShape,
+    ResetShape,
+    RotateShape,
+    SessionShape,
+)
 from sessions_app.tyk import org_session_from_tyk, org_session_to_tyk, session_from_tyk
 
 logger = logging.getLogger(__name__)
 
 NO_ACCESS = "must name at least one API, or apply_policies a policy: a key without both opens nothing"
 STORE_SILENT = "The counter store does not answer, so the quota was not reset. Try again."
-MAX_OVERLAP_SECONDS = 366 * 86_400
-
-
-# --- shapes for the schema; what is allowed is asked of sessions_app.tyk ----------------------------------------------
-
-
-class SessionShape(LimitShape):
-    org_id = serializers.CharField(max_length=64)
-    is_inactive = serializers.BooleanField(required=False)
-    meta_data = serializers.DictField(required=False)
-    tags = serializers.ListField(child=serializers.CharField(), required=False)
-    monitor = MonitorShape(required=False)
-
-
-class QuotaShape(serializers.Serializer[Any]):
-    """One quota counter of a key."""
-
-    scope = serializers.CharField(help_text="Empty: the key itself; else policy:<id> or api:<id>.")
-    api_ids = serializers.ListField(child=serializers.CharField())
-    max = serializers.IntegerField()
-    used = serializers.IntegerField()
-    remaining = serializers.IntegerField()
-    period_seconds = serializers.IntegerField(allow_null=True)
-    renews_at = serializers.IntegerField(allow_null=True, help_text="Unix seconds; null while no period runs.")
-    shared = serializers.BooleanField(help_text="Counted together with other keys (custom rate limit key).")
-
-
-class KeyShape(SessionShape):
-    id = serializers.CharField(read_only=True)
-    key_hash = serializers.CharField(read_only=True, help_text="Of the newest secret; empty when there is none.")
-    key_hint = serializers.CharField(read_only=True)
-    application_id = serializers.IntegerField(required=False, allow_null=True)
-    alias = serializers.CharField(required=False, max_length=200)
-    apply_policies = serializers.ListField(child=serializers.CharField(), required=False)
-    access_rights = serializers.DictField(child=RightShape(), required=False)
-    expires = serializers.IntegerField(required=False, help_text="Unix seconds; 0 never.")
-    usage = QuotaShape(many=True, read_only=True, help_text="Live; absent while the store does not answer.")
-    date_created = serializers.DateTimeField(read_only=True)
-    last_updated = serializers.CharField(read_only=True, help_text="Unix seconds.")
-    revoked_at = serializers.DateTimeField(read_only=True, allow_null=True)
-
-
-class NewKeyShape(KeyShape):
-    key = serializers.CharField(read_only=True, help_text="The raw key: shown this once.")
-
-
-class RotateShape(serializers.Serializer[Any]):
-    overlap_seconds = serializers.IntegerField(
-        required=False, min_value=0, max_value=MAX_OVERLAP_SECONDS, help_text="For how long older secrets still work."
-    )
-
-
-class ReasonShape(serializers.Serializer[Any]):
-    reason = serializers.CharField(required=False, max_length=500)
-
-
-class ResetShape(serializers.Serializer[Any]):
-    id = serializers.CharField()
-    used = serializers.IntegerField(help_text="Units that were used before.")
 
 
 ANSWERED_ONLY = frozenset(name for name, field in KeyShape().fields.items() if field.read_only)

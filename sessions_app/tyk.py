@@ -173,8 +173,13 @@ class Shown:
 
     def members(self, usage: Sequence[QuotaUsage] | None) -> dict[str, Any]:
         quota, rate = self.quota.limits, self.rate.limits
-        throttle = {"throttle_interval": self.throttle_interval, "throttle_retry_limit": self.throttle_retry_limit}
-        limits = replace(quota, rate=rate.rate, per=rate.per, **throttle)
+        limits = replace(
+            quota,
+            rate=rate.rate,
+            per=rate.per,
+            throttle_interval=self.throttle_interval,
+            throttle_retry_limit=self.throttle_retry_limit,
+        )
         return {**limits_to_tyk(limits), **live(self.quota, usage)}
 
 

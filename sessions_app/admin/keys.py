@@ -6,14 +6,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
@@ -111,6 +110,7 @@ class KeyAdmin(KeyActions, VersionedAdmin):
     ]
     list_filter_submit = True
     list_per_page = 50
+    show_full_result_count = False
     list_select_related = ["organisation__session", "application"]
     search_fields = ["alias", "id", "credentials__hint"]
     search_help_text = "Alias, id, hint, or the whole key"
@@ -127,15 +127,15 @@ class KeyAdmin(KeyActions, VersionedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Key]:
         keys: QuerySet[Key] = super().get_queryset(request)
-        return keys.prefetch_related("credentials", "policies")
+        newest = Credential.objects.filter(key=OuterRef("pk")).order_by("-created_at", "-id")
+        return keys.annotate(hint=Subquery(newest.values("hint")[:1])).prefetch_related("policies")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return KeyChangeList
 
     @display(description="Key", ordering="alias", header=True)
-    def name(self, key: Key) -> list[str]:
-        credential = next(iter(key.credentials.all()), None)
-        return [str(key), credential.hint if credential else "no secret"]
+    def name(self, key: Any) -> list[str]:
+        return [str(key), key.hint or "no secret"]
 
     @display(description="Policies")
     def applied(self, key: Key) -> str:
@@ -157,7 +157,7 @@ class KeyAdmin(KeyActions, VersionedAdmin):
     # --- finding a key by its raw value -------------------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        find = self.admin_site.admin_view(method_decorator(require_POST)(self.find))
+        find = self.admin_site.admin_view(require_POST(self.find))
         panel = self.admin_site.admin_view(self.panel)
         return [
             path("find/", find, name="sessions_app_key_find"),

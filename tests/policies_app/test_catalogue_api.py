@@ -3,8 +3,8 @@
 import pytest
 
 from organisations_app.models import ConfigVersion
-from policies_app.api import PolicyShape
 from policies_app.models import Api, Policy
+from policies_app.shapes import PolicyShape
 from tests.administration import pointers
 from tests.factories import AcmeFactory, GlobexFactory
 

@@ -6,9 +6,9 @@ from django.contrib.auth.models import User
 from organisations_app.models import ConfigVersion
 from policies_app.models import Api, Policy, PolicyAccess
 from sessions_app import keys, tokens, usage
-from sessions_app.api import KeyShape, SessionShape
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Credential, Key, OrgSession
+from sessions_app.shapes import KeyShape, SessionShape
 from tests.administration import pointers, spend
 from tests.factories import AcmeFactory, AppFactory, GlobexFactory, OutsiderFactory
 

@@ -24,7 +24,8 @@ from sessions_app import grants, routes
 from tests.sessions_app.edge.conftest import World, database_url
 from tests.sessions_app.edge.upstream import FLOOD_BYTES, PATIENCE_SECONDS, Seen, Upstream
 
-pytestmark = pytest.mark.services
+# The mark has the database made; rows come from the module fixture and stay for all tests.
+pytestmark = [pytest.mark.django_db, pytest.mark.services]
 
 START_SECONDS = 30
 

@@ -1,6 +1,7 @@
 """What the counter functions must do, in the plainest Python: the model that the Lua is compared with."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import inf
 
 from sessions_app.engine.types import (
@@ -88,7 +89,7 @@ def outdated(limit: QuotaLimit | RateLimit, now: int) -> bool:
 def period(limit: QuotaLimit, now: int) -> tuple[int, int]:
     """The calendar period that holds `now`."""
     edges = limit.boundaries_ms
-    return next((a, b) for a, b in zip(edges, edges[1:], strict=False) if a <= now < b)
+    return next((a, b) for a, b in pairwise(edges) if a <= now < b)
 
 
 def end(counter: Counter, limit: QuotaLimit, now: int) -> float:

@@ -1,4 +1,4 @@
-"""The orchestrator: what it asks for, in which order, and what it answers. Both drivers, told apart by the `engine` fixture."""
+"""The orchestrator: what it asks for, in which order, and what it answers. The same for both drivers (`engine`)."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ DAY_MS = 24 * HOUR_MS
 
 
 class ScriptedStore:
-    """Answers from a list, the last answer again and again; an exception is raised. Notes the verbs that it was asked."""
+    """Answers from a list, the last answer again and again; exceptions are raised. Notes the verbs."""
 
     def __init__(self, *answers: Reply) -> None:
         self.answers = list(answers)
@@ -264,7 +264,7 @@ class TestAgainstARealStore:
         assert check.reset(counters_store, snapshots, limit, now_ms=NOON_MS + 1) == 9
         assert check.reset(counters_store, snapshots, limit, now_ms=NOON_MS + 1) == 0
         counters_store.call(counters.publish_grant(grant))
-        assert consume(counters_store, grant, NOON_MS + 2).limits[0].period_start_ms == NOON_MS + 2  # type: ignore[union-attr]
+        assert consume(counters_store, grant, NOON_MS + 2).limits[0].period_start_ms == NOON_MS + 2
 
     def test_assign_returns_what_was_used_before(self, counters_store: ServerStore) -> None:
         organisation = new_organisation()

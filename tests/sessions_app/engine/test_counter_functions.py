@@ -305,9 +305,9 @@ class TestPeek:
         grant = grant_of(organisation, [rate(counter, 9, HOUR_MS), quota(counter, 2, percents=[50])])
         prepare(counters_store, grant)
         for _ in range(3):
-            before = {name: store.dump(name) for name in store.keys()}
+            before = {name: store.dump(name) for name in store.scan_iter()}
             looked = peek(counters_store, grant, NOON_MS)
-            assert {name: store.dump(name) for name in store.keys()} == before
+            assert {name: store.dump(name) for name in store.scan_iter()} == before
             assert looked.admitted == consume(counters_store, grant, NOON_MS).admitted
 
     def test_a_missing_counter_is_told_or_taken_for_fresh(

@@ -4,6 +4,7 @@ import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_each_period_admits_exactly_max_while_it_renews_under_fire(counters_stor
     admitted = Counter(at_once(store_url, work))
     periods = sorted(admitted)
     assert len(periods) >= 3
-    assert all(later - earlier >= 400 for earlier, later in zip(periods, periods[1:], strict=False))
+    assert all(later - earlier >= 400 for earlier, later in pairwise(periods))
     assert [admitted[start] for start in periods[:-1]] == [40] * (len(periods) - 1)
     assert admitted[periods[-1]] <= 40
     events = counters_store.client.xrange(names.outbox(grant.bucket))

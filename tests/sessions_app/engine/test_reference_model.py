@@ -19,7 +19,7 @@ EDGES = tuple(BEGIN_MS + 150 * step for step in range(-1, 9))
 
 @dataclass(frozen=True)
 class Plan:
-    """Limits to be built on an organisation's counters: (max, period in ms or -1 for a calendar, percents) and (max, window)."""
+    """Limits to be built on counters: (max, period in ms or -1 for a calendar, percents) and (max, window in ms)."""
 
     key_quota: tuple[int, int, tuple[int, ...]] | None
     key_rate: tuple[int, int] | None

@@ -1,9 +1,9 @@
-"""Both clients of the store when things go wrong: timeouts, disconnects, a full or frozen server. The same tests for both."""
+"""Both clients of the store when things go wrong: timeouts, disconnects, a full or frozen server."""
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.sessions_app.engine.servers import Server, running, running_cluster, 
 from tests.sessions_app.engine.world import grant_of, key_counter, new_organisation, prepare, quota
 
 TIMEOUT_MS = 150
-# What a test allows beyond the timeout on a busy machine. A client without a breaker would take a timeout for each call.
+# For a busy machine. A client without a breaker would take a timeout for each call.
 SLACK_SECONDS = 0.6
 
 
@@ -40,7 +40,7 @@ class Client:
     def call(self, call: Call) -> Reply:
         return self._wait(self.store.call(call))
 
-    def call_many(self, calls: list[Call]) -> list[Reply]:
+    def call_many(self, calls: Sequence[Call]) -> list[Reply]:
         replies: list[Reply] = self._wait(self.store.call_many(calls))
         return replies
 

@@ -13,6 +13,7 @@ from sessions_app.engine.types import (
     RateLimit,
     Reading,
     Refusal,
+    Snapshot,
     Threshold,
     Versions,
 )
@@ -97,7 +98,7 @@ def peek(store: Store, grant: Grant, now_ms: int = 0, *, lenient: bool = False) 
 class FixedLoader:
     """Hands out the grants it was given, one for each load; the last one again and again. Notes what was asked."""
 
-    def __init__(self, *found: Grant | Refusal, snapshots: dict[str, object] | None = None) -> None:
+    def __init__(self, *found: Grant | Refusal, snapshots: dict[str, Snapshot] | None = None) -> None:
         self.found = list(found)
         self.asked: list[bool] = []
         self.snapshots_asked: list[tuple[str, ...]] = []
@@ -107,7 +108,7 @@ class FixedLoader:
         self.asked.append(refresh)
         return self.found.pop(0) if len(self.found) > 1 else self.found[0]
 
-    def snapshots(self, counters: Sequence[str]) -> dict[str, object]:
+    def snapshots(self, counters: Sequence[str]) -> dict[str, Snapshot]:
         self.snapshots_asked.append(tuple(counters))
         return {counter: self._snapshots[counter] for counter in counters if counter in self._snapshots}
 
@@ -121,5 +122,5 @@ class AwaitedLoader:
     async def load(self, refresh: bool) -> Grant | Refusal:
         return self._loader.load(refresh)
 
-    async def snapshots(self, counters: Sequence[str]) -> dict[str, object]:
+    async def snapshots(self, counters: Sequence[str]) -> dict[str, Snapshot]:
         return self._loader.snapshots(counters)

@@ -1,0 +1,42 @@
+"""Posting admin forms in tests as a browser would: every field as the page shows it, except what the test changes."""
+
+from typing import Any
+
+from django.forms import BaseForm, MultiWidget
+from django.http import HttpResponse
+from django.test import Client
+
+
+def submit(client: Client, url: str, **changes: Any) -> Any:
+    """Opens the form, changes fields by their names in the page, and posts it. None takes a field out."""
+    values = form_values(client.get(url)) | changes
+    return client.post(url, {name: value for name, value in values.items() if value is not None})
+
+
+def form_values(response: Any) -> dict[str, Any]:
+    values = _values(response.context["adminform"].form)
+    for inline in response.context["inline_admin_formsets"]:
+        for form in (inline.formset.management_form, *inline.formset.forms):
+            values |= _values(form)
+    return values
+
+
+def _values(form: BaseForm) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field in form:
+        value, widget = field.value(), field.field.widget
+        if isinstance(widget, MultiWidget):
+            values |= {f"{field.html_name}_{place}": part for place, part in enumerate(widget.decompress(value))}
+        else:
+            values[field.html_name] = "on" if value is True else None if value is False else value
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def errors_of(response: HttpResponse) -> dict[str, str]:
+    """The messages of a form that was refused, by field name; those of inlines too."""
+    context: Any = response.context  # type: ignore[attr-defined]
+    forms = [context["adminform"].form]
+    forms += [form for inline in context["inline_admin_formsets"] for form in inline.formset.forms]
+    return {
+        form.add_prefix(name): " ".join(map(str, found)) for form in forms if form.is_bound for name, found in form.errors.items()
+    }
