@@ -16,13 +16,15 @@ class Work:
 @dataclass(frozen=True)
 class Findings:
     """`call_us`: median of one blocking call, by "increment" (plain INCR, for comparison), "one", "four" limits;
-    `calls_per_second`: the same with 64 in flight on one connection; `counter_bytes`: by "key" and "org"."""
+    `calls_per_second`: the same with 64 in flight on one connection; `counter_bytes`: by "key" and "org".
+    """
 
     call_us: Mapping[str, float]
     calls_per_second: Mapping[str, float]
     middleware: Work
     decide: Work
     counter_bytes: Mapping[str, int]
+    relayed_per_second: float
 
 
 def findings_from(document: Mapping[str, Any]) -> Findings:

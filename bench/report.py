@@ -29,16 +29,17 @@ def render(loads: Mapping[str, Load], findings: Findings | None, seconds: float)
     """`loads` by the scenario's name; what was not measured is left out."""
     measured = [_load_row(scenario, loads[scenario.name]) for scenario in SCENARIOS if scenario.name in loads]
     ratios = [_ratio_row(target, loads) for target in TARGETS if {target.scenario, target.peer} <= set(loads)]
-    tables = [
+    texts = [
         _table(("server", "requests/s", "median ms", "p99 ms"), measured),
         _table(("ratio of requests/s", "measured", "target", ""), ratios),
     ]
     if findings:
-        tables += [
+        texts += [
             _table(("call of the store", "median µs", "calls/s, 64 in flight"), _call_rows(findings)),
             _table(("economy", "measured", "target", ""), _economy_rows(findings)),
+            f"The relay takes {findings.relayed_per_second:,.0f} threshold events a second to the ledger, one worker.",
         ]
-    return "\n\n".join([_conditions(seconds), *(table for table in tables if table)])
+    return "\n\n".join([_conditions(seconds), *(text for text in texts if text)])
 
 
 def replace_in(readme: Path, report: str) -> None:

@@ -13,6 +13,8 @@ django.setup()
 
 from bench.names import DJANGO_PATH, MEASURED_API, PROXIED_PATH  # noqa: E402 - what imports models needs the line above
 from bench.scenarios import Seeded  # noqa: E402
+from monitors_app.models import Monitor  # noqa: E402
+from monitors_app.monitors import save_monitor  # noqa: E402
 from organisations_app.models import Organisation  # noqa: E402
 from organisations_app.organisations import save_organisation  # noqa: E402
 from policies_app.catalogue import save_api, save_policy  # noqa: E402
@@ -34,6 +36,7 @@ def main(upstream: str) -> Seeded:
     ]
     for api in apis:
         save_api(api)
+    save_monitor(Monitor(name="Bench", target_path="https://hooks.example/bench"))
     return Seeded(
         one_limit_key=create_key(Key(organisation=owner, **QUOTA), access=[KeyAccess(api=api) for api in apis]),
         four_limits_key=_four_limits_key(apis[0]),

@@ -1,4 +1,4 @@
-"""The ASGI application: the data plane for APIs, the edge's own addresses, and Django for everything that is the gateway's."""
+"""The ASGI application: the data plane for APIs, the edge's own addresses, and Django for all the rest."""
 
 import os
 from typing import Any

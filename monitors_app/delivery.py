@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
@@ -63,7 +64,7 @@ def redeliver(delivery: Delivery) -> bool:
         status=Status.PENDING, round_attempts=0, next_attempt_at=timezone.now(), claimed_until=None, finished_at=None
     )
     if asked:
-        wake(delivery.pk, delivery.channel)
+        transaction.on_commit(partial(wake, delivery.pk, delivery.channel))
     return bool(asked)
 
 

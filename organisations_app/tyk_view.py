@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, ValidationError
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import method_decorator
@@ -17,6 +18,7 @@ from organisations_app.documents import MAX_BYTES, DocumentError, parse_object, 
 
 WRONG_SECRET = "Attempted administrative access with invalid or missing key!"  # noqa: S105  (Tyk's words, no secret)
 WRONG_METHOD = "Method not supported"
+AT_THE_SAME_TIME = "Somebody else wrote the same at this moment; nothing was changed. Read it again, then try again"
 
 # Where a model's field stands in Tyk's documents, if not at the root under its own name.
 POINTERS: Mapping[str, str] = {
@@ -55,6 +57,8 @@ class TykView(View):
             return answer_error(400, str(error))
         except ValidationError as error:
             return answer_error(400, "; ".join(map(str, problems_of(error, POINTERS))))
+        except IntegrityError:
+            return answer_error(409, AT_THE_SAME_TIME)
 
     def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return answer_error(405, WRONG_METHOD)

@@ -42,8 +42,6 @@ logger = logging.getLogger(__name__)
 
 NO_ACCESS = "must name at least one API, or apply_policies a policy: a key without both opens nothing"
 STORE_SILENT = "The counter store does not answer, so the quota was not reset. Try again."
-
-
 ANSWERED_ONLY = frozenset(name for name, field in KeyShape().fields.items() if field.read_only)
 
 

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 from django.db.models import ProtectedError
 from django.http import Http404
 from rest_framework import status
@@ -29,6 +30,10 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         error = NotFound()
     if isinstance(error, ProtectedError):
         error = Conflict("Something else still needs it; remove that first.")
+    if isinstance(error, IntegrityError):
+        error = Conflict(
+            "Somebody else wrote the same at this moment; nothing was changed. Read it again, then try again."
+        )
     response = exception_handler(error, context)
     if response is None:
         return None

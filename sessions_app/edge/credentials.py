@@ -7,7 +7,7 @@ SCHEME = b"bearer"
 
 
 def header_names(auth_header_name: str = "") -> tuple[bytes, ...]:
-    """The headers that may carry the key, in lower case, the first one first. An API's own name replaces the standard ones."""
+    """The headers that may carry the key, in lower case and in order. An API's own name replaces them."""
     return (auth_header_name.lower().encode("latin-1", "replace"),) if auth_header_name else STANDARD_NAMES
 
 

@@ -1,4 +1,4 @@
-"""The data plane: requests to APIs are judged and passed on to their upstream. Pure ASGI, Django's request cycle is not entered.
+"""The data plane: requests to APIs are judged and passed on to their upstream, without entering Django's request cycle.
 
 APIs without an upstream are judged here just the same, and then served by Django (see middleware.py).
 """
@@ -73,7 +73,7 @@ def _key_headers(headers: Mapping[bytes, bytes], route: Route) -> frozenset[byte
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI, for websocket scopes: the same answer where the server can give it, else the handshake is refused with its own 403."""
+    """ASGI, for websocket scopes: the same answer where the server can give one, else its own refusal."""
     await receive()
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close"})

@@ -1,7 +1,7 @@
 """Decisions for other proxies: nginx, Caddy, Traefik and Envoy ask here whether a request may pass. Pure ASGI.
 
-200 is the only answer that allows. The original request is named by headers, or by the path after the prefix; who asks must be
-trusted, because whoever names the request spends somebody's quota.
+200 is the only answer that allows. The original request is named by headers, or by the path after the prefix. Who asks
+must be trusted, because whoever names the request spends somebody's quota.
 """
 
 import hmac
@@ -82,7 +82,8 @@ def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
 
 
 def _not_trusted() -> Answer:
-    detail = "Only the gateway's own proxies may ask for decisions. Send X-Decide-Token, or ask from an allowed network (GATEWAY_DECIDE_NETS)."
+    ways = "Send X-Decide-Token, or ask from an allowed network (GATEWAY_DECIDE_NETS)."
+    detail = f"Only the gateway's own proxies may ask for decisions. {ways}"
     return problem(403, "decide_forbidden", detail, settings.GATEWAY_RESPONSES)
 
 

@@ -34,7 +34,7 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 def upstream_url(route: Route, raw_path: bytes, query_string: bytes) -> URL:
-    """Where the request goes: path and query are kept byte by byte, only the listen path gives way to the target's own."""
+    """Where the request goes: path and query byte by byte, only the listen path gives way to the target's."""
     origin, base = _target(route.target_url)
     path = raw_path.decode("latin-1")
     rest = path[len(route.listen_path) - 1 :] if route.strip_listen_path else path
@@ -52,7 +52,7 @@ def _target(target_url: str) -> tuple[str, str]:
 def upstream_headers(
     scope: Scope, headers: Mapping[bytes, bytes], key_headers: frozenset[bytes]
 ) -> list[tuple[str, str]]:
-    """The caller's headers without those about the connection and the one that carried the key, and our own about the caller."""
+    """The caller's headers, without what is about the connection or carried the key; then ours."""
     dropped = NOT_FORWARDED | key_headers | named_in_connection(headers.get(b"connection", b""))
     if b"transfer-encoding" in headers:
         dropped |= {b"content-length"}
@@ -80,7 +80,7 @@ def _about_the_caller(scope: Scope, headers: Mapping[bytes, bytes]) -> list[tupl
 
 
 def caller_headers(status: int, upstream: Iterable[Header], ours: Iterable[Header]) -> list[Header]:
-    """The upstream's headers without those about its connection and its own limits, and ours (rule 8.1). Repeated ones stay repeated."""
+    """The upstream's headers without what is about its connection and its limits; then ours (rule 8.1)."""
     lowered = [(name.lower(), value) for name, value in upstream]
     dropped = (
         HOP_BY_HOP
@@ -93,7 +93,7 @@ def caller_headers(status: int, upstream: Iterable[Header], ours: Iterable[Heade
 
 
 def named_in_connection(value: bytes) -> frozenset[bytes]:
-    """Headers that the sender declares to be about this connection only. It cannot declare away what frames the message."""
+    """Headers that the sender declares to end with this connection. What frames the message cannot be declared away."""
     if not value:
         return frozenset()
     return frozenset(name.strip().lower() for name in value.split(b",")) - {b"content-length", b"content-type", b"host"}

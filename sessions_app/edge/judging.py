@@ -1,8 +1,10 @@
 """From a path and headers to a verdict: the one flow that all faces share.
 
-Route and grant come from this process's memory. A pass is checked against the newest configuration inside the counter function;
-what is turned away without asking it (unknown path, no key, unknown key) is only turned away after the store has said that the
-routes are current (rule 1.5). The flow yields what it needs; `judge` and `judge_async` only fetch. Warm: one store call, no SQL.
+Route and grant come from this process's memory. A pass is checked against the newest configuration inside the counter
+function; what is turned away without it (unknown path, no key, unknown key) is so only after the store has said that
+the routes are current (rule 1.5). Warm: one store call, no SQL.
+
+The flow yields what it needs; `judge` and `judge_async` only fetch, so the order of things is written once.
 """
 
 import asyncio
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class Verdict(NamedTuple):
-    """What becomes of a request. `route` is None for a path that no API listens on. A pass may be an uncounted one (rule 9.1)."""
+    """What becomes of a request. `route` is None where no API listens. A pass may be an uncounted one (rule 9.1)."""
 
     passes: bool
     decision: Decision

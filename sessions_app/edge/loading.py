@@ -1,4 +1,4 @@
-"""What the engine is given for one request: the grant of its token on its route, while the two are equally new (rule 1.5)."""
+"""What the engine is given for one request: the grant of its token on its route, both equally new (rule 1.5)."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class RouteChanged(Exception):
 
 
 class Request(NamedTuple):
-    """What is judged. `path` is decoded; `raw_path`, if the request is to be passed on, is as it came: both must be under the route."""
+    """What is judged. `path` is decoded. `raw_path`, as it came, is given when the request will be passed on."""
 
     path: str
     headers: Headers

@@ -1,7 +1,7 @@
 """The Django face: requests to APIs that views of this project serve are judged before any view, sync or async.
 
-`request.tollgate` is the Decision of a judged request. A path that is reserved for the gateway itself costs one look into a set;
-a request that the data plane has judged already is not judged again.
+`request.tollgate` is the Decision of a judged request. A path reserved for the gateway itself costs one look into a
+set; a request that the data plane has judged already is not judged again.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping

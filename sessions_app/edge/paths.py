@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 
 def plain(path: str) -> str:
-    """A decoded path without dot segments and doubled slashes (RFC 3986 section 5.2.4); most paths are plain already."""
+    """A decoded path without dot segments and doubled slashes (RFC 3986 section 5.2.4). Most are plain already."""
     if "//" not in path and "/." not in path:
         return path
     normal = normpath(path if path.startswith("/") else f"/{path}")

@@ -63,8 +63,7 @@ class CallerBody:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A request that was let through. `headers` are the caller's (last of each name), `key_headers` those that carried the key,
-    `ours` what the gateway adds to the answer."""
+    """A request that was let through. `key_headers` carried the key; `ours` is what the gateway adds to the answer."""
 
     scope: Scope
     route: Route
@@ -74,7 +73,7 @@ class Passage:
 
 
 class Proxy:
-    """Belongs to one event loop. `close` it when the loop ends. `read_seconds` pass at most between two pieces of an answer."""
+    """Belongs to one event loop; `close` it when that ends. `read_seconds` may pass between two pieces of an answer."""
 
     def __init__(self, connect_seconds: float, read_seconds: float) -> None:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds, sock_read=read_seconds)
@@ -113,7 +112,7 @@ class Proxy:
             try:
                 await _pass_back(response.content, send)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                # The status is out. Leaving the body unfinished makes the server break the connection: the caller notices.
+                # The status is out. A body left unfinished makes the server break the connection: the caller notices.
                 metrics.UPSTREAM_FAILURES.labels("broken_answer").inc()
                 log.warning(
                     "the upstream of API %s broke off its answer: %s",

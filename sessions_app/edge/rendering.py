@@ -1,4 +1,4 @@
-"""What a decision looks like to the caller: status, headers and body, in the standard's words or in Tyk's (section 8). Pure."""
+"""What a decision looks like to the caller: status, headers, body, in the standard's words or Tyk's (section 8)."""
 
 import json
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ LIMIT_HEADERS = frozenset(
 
 
 def limit_headers(states: Sequence[LimitState]) -> list[Header]:
-    """`RateLimit-Policy`, `RateLimit` and, for a key quota, `X-RateLimit-*` (rule 8.1). The engine's order is the reverse of theirs."""
+    """`RateLimit-Policy`, `RateLimit` and, for a key quota, `X-RateLimit-*` (rule 8.1). Keys come first."""
     if not states:
         return []
     policies, remainders, headers = [], [], []
@@ -137,7 +137,7 @@ def _challenge(refusal: Refusal) -> tuple[Header, ...]:
 @lru_cache(maxsize=8)
 def unavailable(dialect: Dialect) -> Answer:
     """The counter store does not answer and the API fails closed (rules 8.3, 9.1)."""
-    detail = f"The gateway cannot count requests at the moment. Nothing was counted; try again in {UNAVAILABLE_RETRY_SECONDS} seconds."
+    detail = f"The gateway cannot check limits at the moment. Try again in {UNAVAILABLE_RETRY_SECONDS} seconds."
     return problem(503, "store_unavailable", detail, dialect, ((b"retry-after", b"%d" % UNAVAILABLE_RETRY_SECONDS),))
 
 

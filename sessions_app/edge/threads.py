@@ -1,4 +1,4 @@
-"""Where blocking work of the event loop goes: a few threads, each with a database connection that is checked before use."""
+"""Where blocking work of the event loop goes: a few threads, with database connections that are checked before use."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What callers may ask about their own limits: `/me/usage`, and Tyk's `{listen_path}tyk/rate-limits/`. Neither counts anything.
+"""What callers may ask about their own limits, at no cost: `/me/usage`, and Tyk's `{listen_path}tyk/rate-limits/`.
 
 Both read the database: what they show is compiled now. They run in a thread, with the blocking store client.
 """
@@ -111,7 +111,7 @@ def is_rate_limits_path(path: str) -> bool:
 
 
 async def rate_limits(request: Request) -> Answer | None:
-    """In Tyk's shape. None if the path belongs to an API whose listen path goes further than that: it is no question to us."""
+    """In Tyk's shape. None if the path is one of the upstream's that only ends alike: then it is no question to us."""
     return await _answered(_rate_limits_of, request)
 
 

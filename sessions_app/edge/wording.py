@@ -4,11 +4,11 @@ from policies_app.durations import duration_text
 from sessions_app.engine.types import Decision, LimitName, LimitState, Refusal
 
 REFUSALS = {
-    Refusal.UNKNOWN_KEY: "This key is not known here: it may be mistyped, replaced or deleted. Check it, or ask the provider of this API for a new one.",
+    Refusal.UNKNOWN_KEY: "This key is not known here: mistyped, replaced or deleted. Check it, or ask for a new one.",
     Refusal.EXPIRED_KEY: "This key has expired. Ask the provider of this API for a new one.",
-    Refusal.INACTIVE_KEY: "This key, or the plan it is on, is switched off. Ask the provider of this API to switch it on again.",
-    Refusal.INACTIVE_ORGANISATION: "The organisation that this key belongs to is switched off. Ask the provider of this API to switch it on again.",
-    Refusal.API_FORBIDDEN: "This key is valid, but gives no access to this API. Ask the provider of this API for a plan that includes it.",
+    Refusal.INACTIVE_KEY: "This key, or a plan it is on, is switched off. Ask the provider of this API why.",
+    Refusal.INACTIVE_ORGANISATION: "The organisation of this key is switched off. Ask the provider of this API why.",
+    Refusal.API_FORBIDDEN: "This key is valid, but not for this API. Ask its provider for a plan that includes it.",
     Refusal.UNKNOWN_API: "No API is served under this path. Check the URL.",
 }
 

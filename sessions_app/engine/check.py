@@ -27,7 +27,7 @@ from sessions_app.engine.types import (
 )
 from sessions_app.engine.wire import AsyncStore, Call, Store
 
-# A new key takes four: stale, missing, judged, and one for a change in between. More means that something is broken.
+# A new key takes three: stale, missing, judged; changes in between take more. This many mean that something is broken.
 ROUNDS = 6
 
 Snapshots = Callable[[Sequence[str]], Mapping[str, Snapshot]]

@@ -7,6 +7,7 @@ decision (rule 9.1).
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import hiredis
@@ -35,6 +36,7 @@ from sessions_app.engine.wire import (
     encode,
     error_from,
     means_down,
+    means_moved,
     pack,
 )
 
@@ -45,7 +47,7 @@ _CONNECT_SECONDS = 2.0
 def open_async_store(url: str, timeout_ms: int) -> "AsyncServerStore | AsyncClusterStore":
     """A store for the calls of one event loop. Does not connect yet. Raises ValueError for a URL of another kind.
 
-    `timeout_ms` bounds one call, connecting included.
+    `timeout_ms` bounds waiting for a connection and waiting for an answer, each.
     """
     address = parse_address(url)
     return (AsyncClusterStore if address.kind is Kind.CLUSTER else AsyncServerStore)(address, timeout_ms / 1000)
@@ -63,6 +65,11 @@ class AsyncProber:
         loop = asyncio.get_running_loop()
         if self._task is None or self._task.done() or self._task.get_loop() is not loop:
             self._task = loop.create_task(self._run())
+
+    def stop(self) -> None:
+        self.breaker.succeeded()
+        if self._task is not None and not self._task.get_loop().is_closed():
+            self._task.cancel()
 
     async def _run(self) -> None:
         while self.breaker.is_open:
@@ -83,7 +90,8 @@ class AsyncServerStore:
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
         self._loading: asyncio.Task[None] | None = None
-        self._breaker = AsyncProber(self._ping).breaker
+        self._prober = AsyncProber(self._ping)
+        self._breaker = self._prober.breaker
 
     async def call(self, call: Call) -> Reply:
         if self._breaker.refuses():
@@ -110,7 +118,9 @@ class AsyncServerStore:
             raise StoreUnavailable(f"the counter store refused our functions: {reply}")
 
     async def close(self) -> None:
-        self._breaker.succeeded()
+        self._prober.stop()
+        if self._connecting is not None and not self._connecting.get_loop().is_closed():
+            self._connecting.cancel()
         if self._connection is not None:
             self._connection.close()
 
@@ -134,8 +144,8 @@ class AsyncServerStore:
         text = str(reply)
         if means_down(text):
             self._breaker.failed()
-            if self._connection is not None:
-                self._connection.close()  # the master may be another server by now
+        if means_moved(text) and self._connection is not None:
+            self._connection.close()
         raise error_from(text)
 
     async def _ping(self) -> None:
@@ -159,7 +169,11 @@ class AsyncServerStore:
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> Connection:
         async with asyncio.timeout(_CONNECT_SECONDS):
             connection = await self._dial(loop)
-            await self._introduce(connection)
+            try:
+                await self._introduce(connection)
+            except BaseException:
+                connection.close()
+                raise
         self._connection = connection
         return connection
 
@@ -181,7 +195,11 @@ class AsyncServerStore:
         if address.kind is not Kind.SENTINEL:
             return address.hosts[0]
         sentinels = Sentinel(list(address.hosts), sentinel_kwargs=sentinel_options(address, self._timeout_seconds))
-        host, port = await sentinels.discover_master(address.master_name)
+        try:
+            host, port = await sentinels.discover_master(address.master_name)
+        finally:
+            for sentinel in sentinels.sentinels:
+                await sentinel.aclose()
         return str(host), int(port)
 
     async def _introduce(self, connection: Connection) -> None:
@@ -195,7 +213,6 @@ class AsyncServerStore:
         replies = await asyncio.gather(*(connection.send(pack(map(encode, command))) for command in commands))
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
-                connection.close()
                 raise StoreUnavailable(f"the counter store refused the connection: {reply}")
 
 
@@ -222,7 +239,7 @@ class AsyncClusterStore:
     def __init__(self, address: Address, timeout_seconds: float) -> None:
         self._address = address
         self._timeout_seconds = timeout_seconds
-        self._breakers: dict[str, Breaker] = {}
+        self._probers: dict[str, AsyncProber] = {}
         self._client: tuple[asyncio.AbstractEventLoop, RedisCluster] | None = None
 
     async def call(self, call: Call) -> Reply:
@@ -248,8 +265,8 @@ class AsyncClusterStore:
         await self._cluster().execute_command(*LOAD_LIBRARY, target_nodes=RedisCluster.PRIMARIES)
 
     async def close(self) -> None:
-        for breaker in self._breakers.values():
-            breaker.succeeded()
+        for prober in self._probers.values():
+            prober.stop()
         if self._client is not None:
             await self._client[1].aclose()
 
@@ -273,9 +290,9 @@ class AsyncClusterStore:
 
     def _breaker_of(self, key: str) -> Breaker:
         home = home_of(key)
-        if home not in self._breakers:
-            self._breakers[home] = AsyncProber(lambda: self._probe(key)).breaker
-        return self._breakers[home]
+        if home not in self._probers:
+            self._probers[home] = AsyncProber(partial(self._probe, key))
+        return self._probers[home].breaker
 
     async def _probe(self, key: str) -> None:
         await self._cluster().execute_command("EXISTS", key)

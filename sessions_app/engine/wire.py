@@ -29,6 +29,7 @@ _DOWN = (
     "NOPERM",
     "WRONGPASS",
 )
+_MOVED = ("READONLY", "LOADING", "MASTERDOWN")
 
 
 class FunctionMissing(Exception):
@@ -108,6 +109,11 @@ def error_from(text: str) -> StoreUnavailable | FunctionMissing:
     if "Function not found" in text:
         return FunctionMissing(f"the store does not have {LIBRARY}")
     return StoreUnavailable(f"the counter store answered: {text}")
+
+
+def means_moved(text: str) -> bool:
+    """Whether an error reply says that this server is not the one that counts: the next connection may find it."""
+    return text.startswith(_MOVED)
 
 
 def means_down(text: str) -> bool:

@@ -136,7 +136,9 @@ def test_retry_after_is_honoured(record, receiver):
     assert (fresh(webhook).next_attempt_at - timezone.now()).total_seconds() == pytest.approx(3000, abs=5)
 
 
-def test_after_the_last_attempt_it_is_failed_and_can_be_delivered_again_by_hand(record, receiver, broker):
+def test_after_the_last_attempt_it_is_failed_and_can_be_delivered_again_by_hand(
+    record, receiver, broker, django_capture_on_commit_callbacks
+):
     receiver.answers = [500] * 9
     (webhook,) = record("80")
     for _ in range(8):
@@ -145,7 +147,8 @@ def test_after_the_last_attempt_it_is_failed_and_can_be_delivered_again_by_hand(
     stored = fresh(webhook)
     assert (stored.status, stored.attempt_count, stored.next_attempt_at) == ("failed", 8, None)
     broker.clear()
-    assert delivery.redeliver(stored)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert delivery.redeliver(stored)
     (message,) = broker.take("deliveries")
     delivery.deliver(*message.args)
     assert fresh(webhook).status == "pending", "the whole schedule begins anew"

@@ -1,8 +1,10 @@
 """`/api/v1/apis` and `/api/v1/policies`."""
 
 import pytest
+from django.db import IntegrityError
 
 from organisations_app.models import ConfigVersion
+from policies_app import catalogue
 from policies_app.models import Api, Policy
 from policies_app.shapes import PolicyShape
 from tests.administration import pointers
@@ -115,3 +117,14 @@ def test_what_is_refused_says_where_and_changes_nothing(rest, method, path, body
 def test_a_policy_may_move_to_another_organisation(rest):
     GlobexFactory(), rest.done("POST", "/policies", POLICY)
     assert rest.done("PATCH", "/policies/p", {"org_id": "globex"})["org_id"] == "globex"
+
+
+def test_two_writers_at_the_same_moment_are_a_conflict_in_both_apis(rest, tyk, monkeypatch):
+    def taken(_):
+        raise IntegrityError("UNIQUE constraint failed: policies_app_api.listen_path")
+
+    monkeypatch.setattr(catalogue, "save_api", taken)
+    code, problem = rest.refused("POST", "/apis", API)
+    assert (code, problem["code"]) == (409, "conflict")
+    code, answer = tyk.refused("POST", "/apis", {"org_id": "acme", "proxy": {"listen_path": "/a/"}})
+    assert (code, answer["status"]) == (409, "error") and "policies_app" not in answer["message"]

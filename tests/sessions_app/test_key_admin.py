@@ -84,7 +84,7 @@ def add_key(client: Client, acme: Organisation, **fields: Any) -> Any:
         "key_policies-0-id": "",
         "key_policies-0-key": "",
     }
-    return submit(client, ADD, organisation=acme.pk, alias="New", **inline, **fields)
+    return submit(client, ADD, organisation=acme.pk, alias="New", **inline | fields)
 
 
 # --- the list ---------------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_a_new_key_is_shown_once_works_at_once_and_is_kept_nowhere(
 ) -> None:
     response = add_key(admin_client, acme)
     [token] = set(RAW.findall(response.content.decode()))
-    assert response.status_code == 200 and response.headers["Cache-Control"] == "no-store"
+    assert response.status_code == 200 and "no-store" in response.headers["Cache-Control"]
     assert call(token) == "passed"
     key = find_by_token(token)
     assert key is not None and key.alias == "New" and [row.policy_id for row in key.key_policies.all()] == ["free"]

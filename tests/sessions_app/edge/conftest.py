@@ -14,7 +14,7 @@ from policies_app.models import Api
 from sessions_app import grants, keys, routes
 from sessions_app.models import Key, KeyAccess
 
-HOST = (b"host", b"gateway.example")
+HOST = (b"host", b"localhost")
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,9 @@ class Response:
         return self.json["code"]
 
 
-def call(application: Any, path: str, *headers: tuple[str, str], method: str = "GET", client: str = "10.0.0.9") -> Response:
+def call(
+    application: Any, path: str, *headers: tuple[str, str], method: str = "GET", client: str = "10.0.0.9"
+) -> Response:
     """One request in an event loop of its own."""
     return asyncio.run(acall(application, path, *headers, method=method, client=client))
 
@@ -87,9 +89,13 @@ async def acall(
         "server": ("127.0.0.1", 8000),
     }
     sent: list[dict[str, Any]] = []
+    body = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        for message in body:
+            return message
+        await asyncio.Event().wait()  # the caller stays
+        raise AssertionError
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
@@ -104,4 +110,5 @@ def database_url() -> str:
     settings = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{settings['NAME']}"
-    return f"postgres://{settings['USER']}:{settings['PASSWORD']}@{settings['HOST']}:{settings['PORT'] or 5432}/{settings['NAME']}"
+    login, address = f"{settings['USER']}:{settings['PASSWORD']}", f"{settings['HOST']}:{settings['PORT'] or 5432}"
+    return f"postgres://{login}@{address}/{settings['NAME']}"

@@ -40,7 +40,9 @@ def test_allows_with_200_and_the_limits(token, face):
 
 
 def test_all_faces_share_one_counter(token):
-    remaining = [ask(face, "/a/", token).headers["x-ratelimit-remaining"] for face in ("envoy", "nginx", "forward-auth")]
+    remaining = [
+        ask(face, "/a/", token).headers["x-ratelimit-remaining"] for face in ("envoy", "nginx", "forward-auth")
+    ]
     assert remaining == ["1", "0", "0"]
 
 

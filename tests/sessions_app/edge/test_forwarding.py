@@ -56,7 +56,10 @@ def test_headers_about_the_connection_end_here():
 
 
 def test_what_callers_say_of_how_they_came_is_replaced():
-    lies = [(name, b"evil") for name in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-user", b"forwarded", b"x-real-ip")]
+    lies = [
+        (name, b"evil")
+        for name in (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-user", b"forwarded", b"x-real-ip")
+    ]
     kept = dict(upstream_headers((b"host", b"api.example:8443"), *lies, scheme="https"))
     assert kept == {
         "X-Forwarded-For": "10.0.0.9",
@@ -89,7 +92,9 @@ def test_a_chunked_request_has_no_length_besides():
 
 
 def test_the_connection_header_cannot_hide_what_frames_the_message():
-    assert dict(upstream_headers((b"connection", b"content-length"), (b"content-length", b"3")))["content-length"] == "3"
+    assert (
+        dict(upstream_headers((b"connection", b"content-length"), (b"content-length", b"3")))["content-length"] == "3"
+    )
 
 
 def test_the_upstreams_answer_comes_back_without_its_connection_and_its_limits():
@@ -107,7 +112,12 @@ def test_the_upstreams_answer_comes_back_without_its_connection_and_its_limits()
         ],
         [(b"ratelimit", b"ours")],
     )
-    assert headers == [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"retry-after", b"9"), (b"ratelimit", b"ours")]
+    assert headers == [
+        (b"set-cookie", b"a=1"),
+        (b"set-cookie", b"b=2"),
+        (b"retry-after", b"9"),
+        (b"ratelimit", b"ours"),
+    ]
 
 
 def test_no_content_has_no_length():

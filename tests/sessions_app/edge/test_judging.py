@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from django.db import OperationalError
 
 from policies_app import catalogue
 from sessions_app import grants, keys, routes
-from sessions_app.edge import judging, loading, relaying
+from sessions_app.edge import judging, loading, metrics, relaying
 from sessions_app.edge.judging import judge, judge_async
 from sessions_app.edge.loading import Request
 from sessions_app.engine.types import LimitName, Outcome, Refusal, StoreUnavailable
@@ -141,7 +142,9 @@ def test_a_revoked_key_is_refused_by_the_next_request(world):
     world.api("a")
     token = world.key()
     assert ask("/a/", token).passes
-    keys.revoke_key(keys.find_by_token(token))
+    key = keys.find_by_token(token)
+    assert key is not None
+    keys.revoke_key(key)
     assert refusal("/a/", token) is Refusal.UNKNOWN_KEY
 
 
@@ -243,10 +246,10 @@ def test_uncounted_passes_are_counted_and_logged_once_per_window(world, monkeypa
     token = world.key()
     monkeypatch.setattr(judging, "sync_store", BrokenStore)
     monkeypatch.setattr(judging, "_warn_again_at", {})
-    before = judging.metrics.UNCOUNTED._value.get()
+    before = metrics.UNCOUNTED._value.get()
     for _ in range(3):
         ask("/a/", token)
-    assert judging.metrics.UNCOUNTED._value.get() == before + 3
+    assert metrics.UNCOUNTED._value.get() == before + 3
     assert [record.levelname for record in caplog.records if record.name == judging.__name__] == ["WARNING"]
 
 
@@ -273,7 +276,7 @@ def test_a_crossing_pokes_the_relay_of_its_bucket(world, monkeypatch):
     keys.save_org_session(OrgSession(organisation=world.organisation, quota_max=4, trigger_limits=[50]))
     token = world.key()
     monkeypatch.setattr("sessions_app.grants.watcher", lambda: lambda *_: Watch(enabled=True))
-    poked = []
+    poked: list[int] = []
     monkeypatch.setattr(relaying, "poke", poked.append)
     bucket = ask("/a/", token).decision.grant.bucket
     assert poked == []
@@ -283,7 +286,7 @@ def test_a_crossing_pokes_the_relay_of_its_bucket(world, monkeypatch):
 
 def test_pokes_of_one_bucket_are_one_task_and_a_dead_broker_harms_nobody(monkeypatch):
     class Executor:
-        submitted: list = []
+        submitted: list[tuple[Any, int]] = []
 
         def submit(self, *work):
             self.submitted.append(work)
@@ -297,12 +300,13 @@ def test_pokes_of_one_bucket_are_one_task_and_a_dead_broker_harms_nobody(monkeyp
 
     monkeypatch.setattr(relaying, "_executor", Executor())
     monkeypatch.setattr(relaying, "current_app", App())
-    failures = judging.metrics.RELAY_POKE_FAILURES._value.get()
-    relaying.poke(7), relaying.poke(7), relaying.poke(8)
-    assert len(Executor.submitted) == 2
+    failures = metrics.RELAY_POKE_FAILURES._value.get()
+    for bucket in (7, 7, 8):
+        relaying.poke(bucket)
+    assert [bucket for _, bucket in Executor.submitted] == [7, 8]
     for function, bucket in Executor.submitted:
         function(bucket)
     assert sent[0] == (("monitors_app.tasks.relay",), {"args": [7], "queue": "relay"})
-    assert judging.metrics.RELAY_POKE_FAILURES._value.get() == failures + 2
+    assert metrics.RELAY_POKE_FAILURES._value.get() == failures + 2
     relaying.poke(7)
     assert len(Executor.submitted) == 3

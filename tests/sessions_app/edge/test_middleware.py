@@ -36,7 +36,9 @@ def get_async(path, **headers):
     return asyncio.run(AsyncClient().get(path, headers=headers))
 
 
-BOTH = pytest.mark.parametrize(("get", "path"), [(get_sync, "/sync/x"), (get_async, "/async/x"), (get_async, "/sync/x")])
+BOTH = pytest.mark.parametrize(
+    ("get", "path"), [(get_sync, "/sync/x"), (get_async, "/async/x"), (get_async, "/sync/x")]
+)
 
 
 @BOTH
@@ -86,13 +88,13 @@ def test_a_warm_async_request_is_one_store_call_and_leaves_no_loop(token, settin
     settings.MIDDLEWARE = [ENFORCEMENT]
 
     async def two_requests():
-        client = AsyncClient(headers={"x-api-key": token})
-        await client.get("/async/x")
+        client, headers = AsyncClient(), {"x-api-key": token}
+        await client.get("/async/x", headers=headers)
         store = CountingStore(async_store())
         monkeypatch.setattr(judging, "async_store", lambda: store)
         for module in (judging, loading):
             monkeypatch.setattr(module, "in_thread", None)
-        return await client.get("/async/x"), store.calls
+        return await client.get("/async/x", headers=headers), store.calls
 
     response, calls = asyncio.run(two_requests())
     assert response["X-RateLimit-Remaining"] == "0"

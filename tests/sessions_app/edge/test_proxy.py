@@ -1,4 +1,4 @@
-"""The whole edge as users run it: a granian process with the project's ASGI application, before an upstream that speaks by hand.
+"""The whole edge as users run it: the project's ASGI application in granian, before an upstream that speaks by hand.
 
 All tests share one server, one database and one store: each has an API or a key of its own where it matters.
 """
@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import redis
@@ -33,9 +34,9 @@ START_SECONDS = 30
 @dataclass
 class Site:
     port: int
-    world: World
     upstream: Upstream
     token: str
+    limited_token: str
 
     @property
     def seen(self) -> Seen:
@@ -53,7 +54,7 @@ class Site:
         with response:
             return response, response.read()
 
-    def echo(self, target: str, method: str = "GET", body=None, **headers: str) -> dict:
+    def echo(self, target: str, method: str = "GET", body=None, **headers: str) -> Any:
         response, answer = self.ask(method, target, body, **headers)
         assert response.status == 200, answer
         return json.loads(answer)
@@ -73,15 +74,16 @@ def site(store_url, django_db_setup, django_db_blocker, tmp_path_factory) -> Ite
         with redis.Redis.from_url(store_url) as client:
             for name in client.scan_iter("tg:*"):
                 client.delete(name)
-        grants.forget(), routes.forget()
+        grants.forget()
+        routes.forget()
         upstream = Upstream()
         world = World("proxy-")
         world.api("a", listen_path="/a/", target_url=f"{upstream.url}/base/")
         world.api("custom", listen_path="/custom/", target_url=upstream.url, auth_header_name="X-Custom")
         world.api("dead", listen_path="/dead/", target_url=f"http://127.0.0.1:{_unused_port()}/")
-        token = world.key()
+        tokens = world.key(), world.key(quota_max=50)
         with _granian(tmp_path_factory.mktemp("granian") / "log") as port:
-            yield Site(port, world, upstream, token)
+            yield Site(port, upstream, *tokens)
         upstream.shutdown()
         call_command("flush", interactive=False, verbosity=0)
 
@@ -107,7 +109,16 @@ def _granian(log_path) -> Iterator[int]:
         "GATEWAY_UPSTREAM_READ_SECONDS": "1",
         "GATEWAY_DEMO": "0",
     }
-    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--port", str(port), "gateway_project.asgi:application"]
+    command = [
+        sys.executable,
+        "-m",
+        "granian",
+        "--interface",
+        "asgi",
+        "--port",
+        str(port),
+        "gateway_project.asgi:application",
+    ]
     with open(log_path, "wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -118,7 +129,7 @@ def _granian(log_path) -> Iterator[int]:
             server.wait(10)
 
 
-def _wait_for(port: int, server: subprocess.Popen, log_path) -> None:
+def _wait_for(port: int, server: subprocess.Popen[bytes], log_path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:
@@ -129,7 +140,7 @@ def _wait_for(port: int, server: subprocess.Popen, log_path) -> None:
     raise RuntimeError(f"granian did not start:\n{log_path.read_text()}")
 
 
-def all_of(echo: dict, name: str) -> list[str]:
+def all_of(echo: dict[str, Any], name: str) -> list[str]:
     return [value for key, value in echo["headers"] if key.lower() == name.lower()]
 
 
@@ -160,7 +171,9 @@ def test_paths_that_the_upstream_would_read_differently_lead_nowhere(site, targe
 
 
 def test_the_host_is_the_upstreams_and_the_callers_is_told(site):
-    echo = site.echo("/a/x", X_Forwarded_For="6.6.6.6", X_Forwarded_Host="evil", Forwarded="for=6.6.6.6", X_Real_IP="6.6.6.6")
+    echo = site.echo(
+        "/a/x", X_Forwarded_For="6.6.6.6", X_Forwarded_Host="evil", Forwarded="for=6.6.6.6", X_Real_IP="6.6.6.6"
+    )
     assert all_of(echo, "host") == [site.upstream.url.removeprefix("http://")]
     assert all_of(echo, "x-forwarded-for") == ["127.0.0.1"]
     assert all_of(echo, "x-forwarded-proto") == ["http"]
@@ -177,7 +190,9 @@ def test_nothing_is_added_in_the_callers_name(site):
 
 
 def test_hop_by_hop_headers_end_here(site):
-    echo = site.echo("/a/x", Connection="X-Hop", X_Hop="1", TE="trailers", Keep_Alive="1", Upgrade="h2c", Proxy_Authorization="p")
+    echo = site.echo(
+        "/a/x", Connection="X-Hop", X_Hop="1", TE="trailers", Keep_Alive="1", Upgrade="h2c", Proxy_Authorization="p"
+    )
     names = {name.lower() for name, _ in echo["headers"]}
     assert not names & {"connection", "x-hop", "te", "keep-alive", "upgrade", "proxy-authorization"}
 
@@ -226,10 +241,22 @@ def test_the_answer_comes_back_with_repeated_headers_and_untouched_body(site):
 
 
 def test_limits_of_the_upstream_are_replaced_by_ours(site):
-    token = site.world_key(quota_max=5, quota_renewal_rate=60) if hasattr(site, "world_key") else site.token
-    response, _ = site.ask("GET", "/a/headers", X_Api_Key=token)
-    assert "ratelimit" not in response.headers or "upstream" not in response.headers["ratelimit"]
-    assert response.headers.get("x-ratelimit-limit") != "99999"
+    response, _ = site.ask("GET", "/a/headers", X_Api_Key=site.limited_token)
+    assert response.headers.get_all("x-ratelimit-limit") == ["50"]
+    assert response.headers.get_all("ratelimit-policy") == ['"key-quota";q=50']
+    [state] = response.headers.get_all("ratelimit")
+    assert state.startswith('"key-quota";r=4')
+    unlimited, _ = site.ask("GET", "/a/headers")
+    assert not {"ratelimit", "x-ratelimit-limit"} & {name.lower() for name in unlimited.headers}
+
+
+def test_a_failing_upstream_costs_a_unit_and_says_what_is_left(site):
+    """Rule 2.5: whatever the upstream answers."""
+    left = [
+        int(site.ask("GET", "/dead/", X_Api_Key=site.limited_token)[0].headers["x-ratelimit-remaining"])
+        for _ in range(2)
+    ]
+    assert left[0] - left[1] == 1
 
 
 def test_head_has_the_length_and_no_body(site):
@@ -295,8 +322,9 @@ def test_a_slow_caller_slows_the_upstream_down(site):
         assert 0 < last < FLOOD_BYTES / 2
 
 
-def test_an_early_answer_does_not_wait_for_the_body(site):
+def test_an_early_answer_does_not_wait_for_the_rest_of_the_body(site):
     with site.raw("POST /a/early HTTP/1.1\r\nContent-Length: 100000") as connection:
+        connection.sendall(b"the beginning")
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
@@ -348,8 +376,8 @@ def test_an_answer_that_breaks_off_is_not_passed_on_as_complete(site, path):
 
 
 def test_websockets_are_not_supported_and_say_so(site):
-    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-    with site.raw(f"GET /a/x HTTP/1.1\r\n{upgrade}") as connection:
+    key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    with site.raw(f"GET /a/x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}") as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 501 ")
     assert site.seen.requests == 0
 

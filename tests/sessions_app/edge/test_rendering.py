@@ -169,7 +169,8 @@ DETAILS = {
     LimitName.KEY_QUOTA: "The quota of this key, 10 requests per minute, is used up.",
     LimitName.KEY_RATE: "This key may send 5 requests per second, and has sent more.",
     LimitName.ORG_QUOTA: "The quota of your organisation, 1000 requests per day for all its keys together, is used up.",
-    LimitName.ORG_RATE: "Your organisation may send 50 requests per hour with all its keys together, and has sent more.",
+    LimitName.ORG_RATE: "Your organisation may send 50 requests per hour with all its keys together, "
+    "and has sent more.",
 }
 
 

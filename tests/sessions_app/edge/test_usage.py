@@ -36,10 +36,14 @@ def test_me_usage_lists_every_limit_once_and_per_api_ones_with_their_api(world, 
     key = Key(organisation=world.organisation, quota_max=10, quota_renewal_rate=60, rate=5, per=3600)
     on_b = KeyAccess(api_id="b", has_limit=True, quota_max=3)
     token = keys.create_key(key, access=[KeyAccess(api_id="a"), on_b])
-    request("/a/", token), request("/a/", token), request("/b/", token)
+    for path in ("/a/", "/a/", "/b/"):
+        request(path, token)
     answer = call(usage.me, "/me/usage", ("Authorization", token))
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
-    rows = [[row[name] for name in ("name", "api", "max", "used", "remaining", "period_seconds")] for row in answer.json["limits"]]
+    rows = [
+        [row[name] for name in ("name", "api", "max", "used", "remaining", "period_seconds")]
+        for row in answer.json["limits"]
+    ]
     assert rows == [
         ["key-quota", None, 10, 2, 8, 60],
         ["key-rate", None, 5, 2, 3, 3600],
@@ -100,7 +104,11 @@ def test_rate_limits_in_tyks_shape_cost_nothing(world, apis, path):
     answers = [call(data_plane, path, ("Authorization", token)) for _ in range(3)]
     for answer in answers:
         assert answer.status == 200
-        assert answer.json["quota"] == {"quota_max": 5, "quota_remaining": 4, "quota_renews": pytest.approx(time.time() + 60, abs=3)}
+        assert answer.json["quota"] == {
+            "quota_max": 5,
+            "quota_remaining": 4,
+            "quota_renews": pytest.approx(time.time() + 60, abs=3),
+        }
         assert answer.json["rate_limit"] == {"requests": 3, "per_unit": 3600}
 
 

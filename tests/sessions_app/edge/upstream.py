@@ -1,4 +1,4 @@
-"""An upstream that speaks HTTP by hand, so that tests see and send exact bytes. What it does is named by the path's end."""
+"""An upstream that speaks HTTP by hand, so that tests see and send exact bytes. The path's end names what it does."""
 
 import json
 import socket
@@ -30,7 +30,9 @@ class Handler(socketserver.StreamRequestHandler):
         while head := self._head():
             method, target, headers = head
             self.server.seen.requests += 1
-            act = getattr(self, "do_" + target.partition("?")[0].rstrip("/").rpartition("/")[2].replace("-", "_"), self.do_echo)
+            act = getattr(
+                self, "do_" + target.partition("?")[0].rstrip("/").rpartition("/")[2].replace("-", "_"), self.do_echo
+            )
             if act(method, target, headers) is False:
                 return
 
@@ -62,7 +64,9 @@ class Handler(socketserver.StreamRequestHandler):
 
     def do_echo(self, method: str, target: str, headers: list[tuple[str, str]]) -> Any:
         body = self._body(headers)
-        answer = json.dumps({"method": method, "target": target, "headers": headers, "body": body.decode("latin-1")}).encode()
+        answer = json.dumps(
+            {"method": method, "target": target, "headers": headers, "body": body.decode("latin-1")}
+        ).encode()
         sent = b"" if method == "HEAD" else answer
         self._send("HTTP/1.1 200 OK", "Content-Type: application/json", f"Content-Length: {len(answer)}", body=sent)
 

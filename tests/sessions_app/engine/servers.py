@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def running_cluster(directory: Path) -> Iterator[list[Server]]:
 
 
 def _knows_all_slots(node: Server) -> bool:
-    info = node.client().cluster("INFO")
+    info: dict[str, str] = node.client().cluster("INFO")
     return info["cluster_slots_ok"] == "16384" and info["cluster_state"] == "ok"
 
 
@@ -94,9 +94,9 @@ def running_sentinel(directory: Path, master: Server) -> Iterator[str]:
         process.wait(10)
 
 
-def wait_for(condition: object, seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
     """Polls until the condition holds; fails after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)

@@ -219,7 +219,7 @@ class TestAgainstARealStore:
         used, start, fired = store.hmget(counter, "u", "s", "f")
         store.delete(*store.keys("tg:*"))
         store.function_flush()
-        snapshots = {counter: Snapshot(int(used or 0), int(start or 0), fired or "")}
+        snapshots = {counter: Snapshot(int(used or 0), int(start or 0), str(fired))}
         [state] = check.check(counters_store, FixedLoader(grant, snapshots=snapshots)).states
         assert (state.used, state.remaining) == (7, 3)
 

@@ -8,13 +8,13 @@ from itertools import pairwise
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
-from sessions_app.engine import counters, names
 from sessions_app.engine.store_sync import ServerStore, open_store
 from sessions_app.engine.types import Grant, QuotaReading
 from tests.sessions_app.engine.world import (
     NOON_MS,
     PATIENCE_MS,
     consume,
+    crossings,
     grant_of,
     key_counter,
     new_organisation,
@@ -95,8 +95,7 @@ def test_each_period_admits_exactly_max_while_it_renews_under_fire(counters_stor
     assert all(later - earlier >= 400 for earlier, later in pairwise(periods))
     assert [admitted[start] for start in periods[:-1]] == [40] * (len(periods) - 1)
     assert admitted[periods[-1]] <= 40
-    events = counters_store.client.xrange(names.outbox(grant.bucket))
-    fired = Counter(counters.parse_crossing(fields).period_start_ms for _, fields in events)
+    fired = Counter(crossing.period_start_ms for crossing in crossings(counters_store, grant))
     assert fired == {start: 1 for start in periods if admitted[start] == 40}
 
 

@@ -2,10 +2,13 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sessions_app.engine import counters, names
+from sessions_app.engine.store_sync import ServerStore
 from sessions_app.engine.types import (
     NO_SNAPSHOT,
+    Crossing,
     Grant,
     Limit,
     LimitName,
@@ -93,6 +96,13 @@ def consume(store: Store, grant: Grant, now_ms: int = 0, cost: int = 1) -> Readi
 
 def peek(store: Store, grant: Grant, now_ms: int = 0, *, lenient: bool = False) -> Reading:
     return counters.parse_reading(store.call(counters.peek(grant, now_ms=now_ms, lenient=lenient)), grant)
+
+
+def crossings(store: ServerStore, grant: Grant) -> list[Crossing]:
+    """The events of the grant's counters, in the order in which they were appended."""
+    entries: Any = store.client.xrange(names.outbox(grant.bucket))
+    found = [counters.parse_crossing(fields) for _, fields in entries]
+    return [crossing for crossing in found if crossing.counter in {limit.counter for limit in grant.limits}]
 
 
 class FixedLoader:

@@ -1,0 +1,139 @@
+"""The admin of organisations, their sessions, developers and applications."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from organisations_app.models import Application, ConfigVersion, Developer, Organisation
+from organisations_app.versions import GATEWAY, organisation_scope
+from policies_app.models import Api
+from sessions_app.models import OrgSession
+from tests.admin_pages import errors_of, submit
+from tests.factories import AcmeFactory, AppFactory, GlobexFactory, MemberFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+
+ORGANISATIONS = "/admin/organisations_app/organisation/"
+SESSIONS = "/admin/sessions_app/orgsession/"
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+def version(scope: str) -> int:
+    found = ConfigVersion.objects.filter(pk=scope).first()
+    return found.number if found else 0
+
+
+def test_an_organisation_is_made_and_its_id_is_for_life(admin_client: Client) -> None:
+    assert submit(admin_client, f"{ORGANISATIONS}add/", name="Acme", id="acme").status_code == 302
+    submit(admin_client, f"{ORGANISATIONS}acme/change/", name="Acme Ltd", id="other")
+    assert list(Organisation.objects.values_list("id", "name")) == [("acme", "Acme Ltd")]
+
+
+def test_an_unknown_time_zone_is_refused_with_examples(admin_client: Client) -> None:
+    response = submit(admin_client, f"{ORGANISATIONS}add/", name="Acme", timezone="Mars/Olympus")
+    assert "Europe/Berlin" in errors_of(response)["timezone"] and not Organisation.objects.exists()
+
+
+def test_changing_an_organisation_moves_its_version(admin_client: Client) -> None:
+    AcmeFactory.create()
+    submit(admin_client, f"{ORGANISATIONS}acme/change/", timezone="UTC")
+    assert version(organisation_scope("acme")) == 1
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_deleting_an_organisation_moves_the_gateways_version_too(admin_client: Client, bulk: bool) -> None:
+    Api.objects.create(organisation=AcmeFactory.create(), name="Orders", listen_path="/orders/")
+    if bulk:
+        selected = {"action": "delete_selected", "_selected_action": "acme", "post": "yes"}
+        admin_client.post(ORGANISATIONS, selected)
+    else:
+        admin_client.post(f"{ORGANISATIONS}acme/delete/", {"post": "yes"})
+    assert not Api.objects.exists()
+    assert (version(organisation_scope("acme")), version(GATEWAY)) == (1, 1)
+
+
+def test_developers_and_applications_are_added_inline(admin_client: Client) -> None:
+    AcmeFactory.create()
+    user = User.objects.create_user("dora", "dora@acme.example")
+    inline = {"developers-TOTAL_FORMS": "1", "developers-0-user": user.pk, "developers-0-role": "admin"}
+    submit(admin_client, f"{ORGANISATIONS}acme/change/", **inline)
+    developer = Developer.objects.get()
+    assert (developer.organisation_id, developer.role) == ("acme", "admin")
+    inline = {
+        "applications-TOTAL_FORMS": "1",
+        "applications-0-name": "Shop",
+        "applications-0-developer": developer.pk,
+    }
+    submit(admin_client, f"{ORGANISATIONS}acme/change/", **inline)
+    assert Application.objects.get().developer == developer
+
+
+def test_a_developer_of_another_organisation_cannot_own_an_application(admin_client: Client) -> None:
+    app = AppFactory.create()
+    GlobexFactory.create()
+    response = submit(admin_client, f"/admin/organisations_app/application/{app.pk}/change/", organisation="globex")
+    assert "another organisation" in errors_of(response)["developer"]
+
+
+@pytest.mark.parametrize("model", ["organisation", "developer", "application"])
+def test_lists_stay_below_12_queries(
+    admin_client: Client, model: str, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(8):
+        developer = MemberFactory.create(user__username=f"dev{number}")
+        AppFactory.create(developer=developer)
+        OrgSession.objects.create(organisation=Organisation.objects.create(name=f"Org {number}"))
+    with django_assert_max_num_queries(12):
+        assert admin_client.get(f"/admin/organisations_app/{model}/").status_code == 200
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_way_from_an_organisation_to_its_session(admin_client: Client) -> None:
+    AcmeFactory.create()
+    link = f"{ORGANISATIONS}acme/open_session/"
+    assert admin_client.get(link).headers["Location"] == f"{SESSIONS}add/?organisation=acme"
+    session = OrgSession.objects.create(organisation_id="acme", quota_max=100)
+    assert admin_client.get(link).headers["Location"] == f"{SESSIONS}{session.pk}/change/"
+
+
+def test_a_session_is_made_edited_and_deleted_with_its_version(admin_client: Client) -> None:
+    AcmeFactory.create()
+    submit(admin_client, f"{SESSIONS}add/?organisation=acme", quota_max="100", trigger_limits="90, 75")
+    session = OrgSession.objects.get()
+    assert (session.quota_max, session.trigger_limits, version("org:acme")) == (100, [90, 75], 1)
+    response = submit(admin_client, f"{SESSIONS}{session.pk}/change/", quota_max="0")
+    assert "-1 for unlimited" in errors_of(response)["quota_max"] and version("org:acme") == 1
+    submit(admin_client, f"{SESSIONS}{session.pk}/change/", is_inactive="on")
+    assert version("org:acme") == 2
+    admin_client.post(f"{SESSIONS}{session.pk}/delete/", {"post": "yes"})
+    assert version("org:acme") == 3 and not OrgSession.objects.exists()
+
+
+def test_pages_of_sessions_show_live_usage_and_work_without_the_store(admin_client: Client, settings: Any) -> None:
+    session = OrgSession.objects.create(organisation=AcmeFactory.create(), quota_max=100, quota_renewal_rate=60)
+    page = f"{SESSIONS}{session.pk}/change/"
+    assert "100 remaining" in admin_client.get(page).content.decode()
+    assert "100 left" in admin_client.get(SESSIONS).content.decode()
+    settings.GATEWAY_STORE_URL = NOWHERE
+    for url in (page, SESSIONS):
+        assert "The counter store does not answer" in admin_client.get(url).content.decode()
+    answer = admin_client.post(f"{SESSIONS}{session.pk}/reset_quota/", {"confirmed": "yes"}, follow=True)
+    assert "nothing was reset" in answer.content.decode()
+
+
+def test_the_quota_of_an_organisation_is_reset_after_a_question(admin_client: Client) -> None:
+    session = OrgSession.objects.create(organisation=AcmeFactory.create(), quota_max=100)
+    url = f"{SESSIONS}{session.pk}/reset_quota/"
+    assert "Reset quota" in admin_client.get(url).content.decode()
+    assert "0 requests had been used" in admin_client.post(url, {"confirmed": "yes"}, follow=True).content.decode()
+
+
+def test_the_list_of_sessions_stays_below_12_queries(admin_client: Client, django_assert_max_num_queries: Any) -> None:
+    for number in range(8):
+        OrgSession.objects.create(organisation=Organisation.objects.create(name=f"Org {number}"), quota_max=10)
+    with django_assert_max_num_queries(12):
+        assert admin_client.get(SESSIONS).content.decode().count('class="usage-bar"') == 8
