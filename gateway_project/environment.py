@@ -48,6 +48,7 @@ class Environment:
     secret_key: str
     secret_key_fallbacks: tuple[str, ...]
     key_pepper: str
+    key_pepper_fallbacks: tuple[str, ...]
     admin_secret: str
     decide_token: str
     decide_nets: tuple[Network, ...]
@@ -155,6 +156,9 @@ def _secrets(reader: Reader, var_dir: Path, debug: bool) -> dict[str, Any]:
             "SECRET_KEY_FALLBACKS", no_keys, readers.words, "texts separated by commas"
         ),
         "key_pepper": secret("GATEWAY_KEY_PEPPER", "key_pepper", needed=True),
+        "key_pepper_fallbacks": reader.read(
+            "GATEWAY_KEY_PEPPER_FALLBACKS", no_keys, readers.words, "texts separated by commas"
+        ),
         "admin_secret": secret("GATEWAY_ADMIN_SECRET", "admin_secret", needed=False),
         "decide_token": secret("GATEWAY_DECIDE_TOKEN", "decide_token", needed=False),
     }

@@ -36,6 +36,7 @@ GATEWAY_MAX_HOLD_SECONDS = ENVIRONMENT.max_hold_seconds
 GATEWAY_UPSTREAM_CONNECT_SECONDS = ENVIRONMENT.upstream_connect_seconds
 GATEWAY_UPSTREAM_READ_SECONDS = ENVIRONMENT.upstream_read_seconds  # between two pieces of an answer
 GATEWAY_KEY_PEPPER = ENVIRONMENT.key_pepper
+GATEWAY_KEY_PEPPER_FALLBACKS = ENVIRONMENT.key_pepper_fallbacks
 GATEWAY_ADMIN_SECRET = ENVIRONMENT.admin_secret  # "" switches the Tyk dialect and the root token off
 GATEWAY_DECIDE_TOKEN = ENVIRONMENT.decide_token  # "" accepts no token
 GATEWAY_DECIDE_NETS = ENVIRONMENT.decide_nets

@@ -1,4 +1,5 @@
 """Who did what, when and why: entries that are only ever added (rules 2.10, 2.12)."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,13 @@ class Subject:
 
 
 def record(
-    actor: Actor, action: str, subject: Subject, reason: str = "", *, before: Mapping[str, Any] | None = None, after: Mapping[str, Any] | None = None
+    actor: Actor,
+    action: str,
+    subject: Subject,
+    reason: str = "",
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
     """Adds an entry. To be called in the transaction of what it tells of."""
     return AuditEntry.objects.create(

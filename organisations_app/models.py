@@ -1,4 +1,5 @@
 """Who: organisations, their developers and what these build. Also the versions that make a change hold at once."""
+
 import secrets
 import zoneinfo
 
@@ -7,7 +8,12 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
-IDENTIFIER = RegexValidator(r"\A[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z", "An id is 1 to 64 letters, digits, or . _ : - and begins with a letter or digit.")
+from organisations_app.attributes import attribute_errors
+
+IDENTIFIER = RegexValidator(
+    r"\A[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z",
+    "An id is 1 to 64 letters, digits, or . _ : - and begins with a letter or digit.",
+)
 
 
 def new_identifier() -> str:
@@ -17,7 +23,9 @@ def new_identifier() -> str:
 
 def check_time_zone(name: str) -> None:
     if name not in zoneinfo.available_timezones():
-        raise ValidationError("%(name)s is no IANA time zone; examples: UTC, Europe/Berlin, America/New_York.", params={"name": name})
+        raise ValidationError(
+            "%(name)s is no IANA time zone; examples: UTC, Europe/Berlin, America/New_York.", params={"name": name}
+        )
 
 
 class Organisation(models.Model):
@@ -25,11 +33,54 @@ class Organisation(models.Model):
 
     id = models.CharField(primary_key=True, max_length=64, default=new_identifier, validators=[IDENTIFIER])
     name = models.CharField(max_length=200)
-    timezone = models.CharField("time zone", max_length=64, default="UTC", validators=[check_time_zone], help_text="IANA name. Calendar quota periods begin at midnight here.")
+    timezone = models.CharField(
+        "time zone",
+        max_length=64,
+        default="UTC",
+        validators=[check_time_zone],
+        help_text="IANA name. Calendar quota periods begin at midnight here.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["name", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AttributeDefinition(models.Model):
+    """A custom attribute of developers, as admins define it: what a value may be, and whether keys carry it as metadata."""
+
+    class Kind(models.TextChoices):
+        STRING = "string", "Text"
+        NUMBER = "number", "Number"
+        BOOLEAN = "boolean", "Yes or no"
+        LIST = "list", "List of texts"
+
+    name = models.CharField(
+        max_length=64,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"\A[A-Za-z0-9_.-]+\Z", "A name has letters, digits, or _ - . so that $tyk_meta.NAME can refer to it."
+            )
+        ],
+    )
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.STRING)
+    is_required = models.BooleanField("required", default=False)
+    add_to_key_metadata = models.BooleanField(
+        "add to key metadata", default=False, help_text="New keys of the developer's applications carry the value."
+    )
+
+    class Meta:
+        verbose_name = "developer attribute"
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["string", "number", "boolean", "list"]), name="attribute_kind_known"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -49,10 +100,16 @@ class Developer(models.Model):
 
     class Meta:
         ordering = ["organisation", "user"]
-        constraints = [models.CheckConstraint(condition=models.Q(role__in=["admin", "member"]), name="developer_role_known")]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(role__in=["admin", "member"]), name="developer_role_known")
+        ]
 
     def __str__(self) -> str:
         return self.user.email or self.user.get_username()
+
+    def clean(self) -> None:
+        if errors := attribute_errors(self.attributes, AttributeDefinition.objects.all()):
+            raise ValidationError({"attributes": errors})
 
 
 class Application(models.Model):
@@ -65,7 +122,9 @@ class Application(models.Model):
 
     class Meta:
         ordering = ["name"]
-        constraints = [models.UniqueConstraint(fields=["developer", "name"], name="application_name_unique_per_developer")]
+        constraints = [
+            models.UniqueConstraint(fields=["developer", "name"], name="application_name_unique_per_developer")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -87,7 +146,11 @@ class ConfigVersion(models.Model):
     published = models.BigIntegerField(default=0)
 
     class Meta:
-        indexes = [models.Index(fields=["scope"], condition=models.Q(number__gt=models.F("published")), name="config_version_to_publish")]
+        indexes = [
+            models.Index(
+                fields=["scope"], condition=models.Q(number__gt=models.F("published")), name="config_version_to_publish"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.scope} at {self.number}"

@@ -1,4 +1,5 @@
 """Changes of APIs and policies. Each is one transaction and holds from the next request on (rule 1.5)."""
+
 from collections.abc import Iterable
 
 from django.db import transaction

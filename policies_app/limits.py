@@ -3,6 +3,7 @@
 The same fields with the same validation stand on keys, policies, access rights and organisation sessions. Section 3 of the
 semantics lives in `effective_terms`.
 """
+
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,14 @@ MAX_THRESHOLDS = 20
 PERIODS = ("rolling", "day", "week", "month")
 PERIOD_SECONDS = {"day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
 LIMIT_FIELDS = (
-    "quota_max", "quota_renewal_rate", "quota_period", "quota_anchor_day", "rate", "per", "throttle_interval", "throttle_retry_limit",
+    "quota_max",
+    "quota_renewal_rate",
+    "quota_period",
+    "quota_anchor_day",
+    "rate",
+    "per",
+    "throttle_interval",
+    "throttle_retry_limit",
 )
 
 
@@ -67,7 +75,11 @@ def _number(low: float, high: float, *, whole: bool, hint: str) -> Any:
     kind = "a whole number" if whole else "a number"
 
     def check(value: Any) -> str:
-        if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or (isinstance(value, float) and not math.isfinite(value))
+        ):
             return f"must be {kind}{hint}, not {value!r}"
         if whole and value != int(value):
             return f"must be {kind}{hint}, not {value!r}"
@@ -239,7 +251,11 @@ def _sources(policies: list[PolicyTerms], api_id: str, part: str) -> list[Source
 def quota_rank(source: Source) -> tuple[float, float, str]:
     """The most generous quota first: greatest max, then the shorter renewal; the id makes the order of policies irrelevant."""
     limits = source.limits
-    return (-limits.quota_max if limits.has_quota else -math.inf, limits.period_seconds if limits.has_quota else 0, source.owner)
+    return (
+        -limits.quota_max if limits.has_quota else -math.inf,
+        limits.period_seconds if limits.has_quota else 0,
+        source.owner,
+    )
 
 
 def rate_rank(source: Source) -> tuple[Fraction | float, str]:

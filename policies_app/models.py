@@ -1,4 +1,5 @@
 """What is allowed: API definitions, policies and their access rights. The same limit fields stand wherever limits occur."""
+
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,21 +20,37 @@ class LimitFields(models.Model):
         WEEK = "week", "Calendar week (from Monday)"
         MONTH = "month", "Calendar month"
 
-    quota_max = models.BigIntegerField("max requests per period", default=limits.UNLIMITED, help_text="-1 is unlimited. To block, use “inactive”.")
-    quota_renewal_rate = models.BigIntegerField("quota resets every (seconds)", default=0, help_text="For rolling periods. 0 never resets.")
+    quota_max = models.BigIntegerField(
+        "max requests per period", default=limits.UNLIMITED, help_text="-1 is unlimited. To block, use “inactive”."
+    )
+    quota_renewal_rate = models.BigIntegerField(
+        "quota resets every (seconds)", default=0, help_text="For rolling periods. 0 never resets."
+    )
     quota_period = models.CharField("period", max_length=8, choices=Period.choices, default=Period.ROLLING)
-    quota_anchor_day = models.PositiveSmallIntegerField("month begins on day", default=1, help_text="1 to 31, for calendar months; clamped to the month's length.")
+    quota_anchor_day = models.PositiveSmallIntegerField(
+        "month begins on day", default=1, help_text="1 to 31, for calendar months; clamped to the month's length."
+    )
     rate = models.FloatField("rate: requests", default=0, help_text="0 is no rate limit.")
     per = models.FloatField("rate: per seconds", default=0)
-    throttle_interval = models.FloatField("throttle: wait seconds", default=0, help_text="Hold a rate-denied request this long, then try again.")
+    throttle_interval = models.FloatField(
+        "throttle: wait seconds", default=0, help_text="Hold a rate-denied request this long, then try again."
+    )
     throttle_retry_limit = models.IntegerField("throttle: retries", default=0)
 
     class Meta:
         abstract = True
         constraints = [
-            models.CheckConstraint(condition=models.Q(quota_max=-1) | models.Q(quota_max__gte=1), name="%(class)s_quota_max_unlimited_or_positive"),
-            models.CheckConstraint(condition=models.Q(quota_period__in=limits.PERIODS), name="%(class)s_quota_period_known"),
-            models.CheckConstraint(condition=models.Q(quota_anchor_day__gte=1, quota_anchor_day__lte=31), name="%(class)s_quota_anchor_day_of_month"),
+            models.CheckConstraint(
+                condition=models.Q(quota_max=-1) | models.Q(quota_max__gte=1),
+                name="%(class)s_quota_max_unlimited_or_positive",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(quota_period__in=limits.PERIODS), name="%(class)s_quota_period_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(quota_anchor_day__gte=1, quota_anchor_day__lte=31),
+                name="%(class)s_quota_anchor_day_of_month",
+            ),
         ]
 
     def limits(self) -> limits.Limits:
@@ -50,7 +67,9 @@ class LimitFields(models.Model):
 class ThresholdFields(models.Model):
     """Percentages of the quota at which somebody is told (rule 7.2)."""
 
-    trigger_limits = models.JSONField("thresholds (% used)", default=list, blank=True, help_text="Descending percentages, for example [90, 75, 50].")
+    trigger_limits = models.JSONField(
+        "thresholds (% used)", default=list, blank=True, help_text="Descending percentages, for example [90, 75, 50]."
+    )
 
     class Meta:
         abstract = True
@@ -61,7 +80,13 @@ class MetaDataFields(models.Model):
 
     meta_data = models.JSONField("metadata", default=dict, blank=True)
     tags = models.JSONField(default=list, blank=True)
-    extra = models.JSONField("other Tyk fields", default=dict, blank=True, editable=False, help_text="Kept and given back by the Tyk dialect.")
+    extra = models.JSONField(
+        "other Tyk fields",
+        default=dict,
+        blank=True,
+        editable=False,
+        help_text="Kept and given back by the Tyk dialect.",
+    )
 
     class Meta:
         abstract = True
@@ -89,8 +114,16 @@ def meta_data_errors(meta_data: Any, tags: Any) -> dict[str, str]:
 
 def check_listen_path(path: str) -> None:
     """A listen path begins and ends with `/` and leaves the gateway's own pages alone. Raises ValidationError."""
-    if not path.startswith("/") or not path.endswith("/") or "//" in path or any(sign in path for sign in "?#%\\ ") or not path.isprintable():
-        raise ValidationError("A listen path begins and ends with / and has no spaces, ?, #, % or empty segments; for example /orders/.")
+    if (
+        not path.startswith("/")
+        or not path.endswith("/")
+        or "//" in path
+        or any(sign in path for sign in "?#%\\ ")
+        or not path.isprintable()
+    ):
+        raise ValidationError(
+            "A listen path begins and ends with / and has no spaces, ?, #, % or empty segments; for example /orders/."
+        )
     if ".." in path.split("/") or "." in path.split("/"):
         raise ValidationError("A listen path has no . or .. segments.")
     first = path.split("/")[1]
@@ -107,9 +140,13 @@ def check_target_url(url: str) -> None:
     except ValueError:
         valid = False
     else:
-        valid = valid and not (parts.query or parts.fragment or "@" in parts.netloc or any(sign.isspace() for sign in url))
+        valid = valid and not (
+            parts.query or parts.fragment or "@" in parts.netloc or any(sign.isspace() for sign in url)
+        )
     if not valid:
-        raise ValidationError(f"{url!r} is no usable target: write http://host[:port]/path or https://…, without user, query or fragment.")
+        raise ValidationError(
+            f"{url!r} is no usable target: write http://host[:port]/path or https://…, without user, query or fragment."
+        )
 
 
 class Api(models.Model):
@@ -122,21 +159,40 @@ class Api(models.Model):
     id = models.CharField("API id", primary_key=True, max_length=64, default=new_identifier, validators=[IDENTIFIER])
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="apis")
     name = models.CharField(max_length=200)
-    listen_path = models.CharField(max_length=200, unique=True, validators=[check_listen_path], help_text="For example /orders/.")
-    target_url = models.CharField("target URL", max_length=500, blank=True, validators=[check_target_url], help_text="The upstream. Empty: a Django view of this project serves the path.")
+    listen_path = models.CharField(
+        max_length=200, unique=True, validators=[check_listen_path], help_text="For example /orders/."
+    )
+    target_url = models.CharField(
+        "target URL",
+        max_length=500,
+        blank=True,
+        validators=[check_target_url],
+        help_text="The upstream. Empty: a Django view of this project serves the path.",
+    )
     strip_listen_path = models.BooleanField(default=True)
     is_active = models.BooleanField("active", default=True)
-    auth_header_name = models.CharField("key header", max_length=100, blank=True, help_text="Empty: Authorization or X-Api-Key.")
+    auth_header_name = models.CharField(
+        "key header", max_length=100, blank=True, help_text="Empty: Authorization or X-Api-Key."
+    )
     disable_quota = models.BooleanField(default=False)
     disable_rate_limit = models.BooleanField(default=False)
-    on_store_failure = models.CharField(max_length=8, choices=OnStoreFailure.choices, default=OnStoreFailure.OPEN, help_text="What happens to requests while the counter store does not answer.")
+    on_store_failure = models.CharField(
+        max_length=8,
+        choices=OnStoreFailure.choices,
+        default=OnStoreFailure.OPEN,
+        help_text="What happens to requests while the counter store does not answer.",
+    )
     extra = models.JSONField("other Tyk fields", default=dict, blank=True, editable=False)
 
     class Meta:
         verbose_name = "API"
         verbose_name_plural = "APIs"
         ordering = ["name", "id"]
-        constraints = [models.CheckConstraint(condition=models.Q(on_store_failure__in=["open", "closed"]), name="api_on_store_failure_known")]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(on_store_failure__in=["open", "closed"]), name="api_on_store_failure_known"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.listen_path})"
@@ -153,7 +209,9 @@ class Policy(LimitFields, ThresholdFields, MetaDataFields):
     partition_rate_limit = models.BooleanField("only rate limit", default=False)
     partition_acl = models.BooleanField("only access rights", default=False)
     partition_per_api = models.BooleanField("per-API limits", default=False)
-    key_expires_in = models.BigIntegerField("keys expire after (seconds)", default=0, help_text="Counted from a key's creation. 0: never.")
+    key_expires_in = models.BigIntegerField(
+        "keys expire after (seconds)", default=0, help_text="Counted from a key's creation. 0: never."
+    )
 
     class Meta(LimitFields.Meta):
         abstract = False
@@ -191,7 +249,11 @@ class AccessRightFields(LimitFields):
     """
 
     api = models.ForeignKey(Api, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
-    has_limit = models.BooleanField("own limits", default=False, help_text="Set per API limits and quota: they replace the others on this API, with a counter of their own.")
+    has_limit = models.BooleanField(
+        "own limits",
+        default=False,
+        help_text="Set per API limits and quota: they replace the others on this API, with a counter of their own.",
+    )
     extra = models.JSONField(default=dict, blank=True, editable=False)
 
     class Meta(LimitFields.Meta):
@@ -208,7 +270,10 @@ class PolicyAccess(AccessRightFields):
         abstract = False
         verbose_name = "access right"
         ordering = ["id"]
-        constraints = [*LimitFields.Meta.constraints, models.UniqueConstraint(fields=["policy", "api"], name="policy_access_once_per_api")]
+        constraints = [
+            *LimitFields.Meta.constraints,
+            models.UniqueConstraint(fields=["policy", "api"], name="policy_access_once_per_api"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.policy_id} on {self.api_id}"

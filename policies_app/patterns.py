@@ -1,4 +1,5 @@
 """Custom rate limit keys: `rate_limit_pattern`, parsed once, evaluated on a session's metadata (section 5). Pure."""
+
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +30,9 @@ class Pattern:
         if self.names and not any(values.values()):
             return None
         escaped = {name: value.replace("\\", "\\\\").replace("|", "\\|") for name, value in values.items()}
-        return "|".join("".join(escaped[piece[0]] if isinstance(piece, tuple) else piece for piece in part) for part in self.parts)
+        return "|".join(
+            "".join(escaped[piece[0]] if isinstance(piece, tuple) else piece for piece in part) for part in self.parts
+        )
 
 
 def parse(text: Any) -> Pattern | None:
@@ -54,7 +57,7 @@ def _parse_part(part: str, text: str) -> tuple[str | tuple[str], ...]:
 def _literal(literal: str, text: str) -> str:
     if wrong := LOOKS_LIKE_REFERENCE.search(literal):
         raise PatternError(
-            f"{FIELD} {text!r}: {literal[wrong.start():]!r} is no reference; write $tyk_meta.NAME (letters, digits, _ - .)"
+            f"{FIELD} {text!r}: {literal[wrong.start() :]!r} is no reference; write $tyk_meta.NAME (letters, digits, _ - .)"
         )
     return literal
 

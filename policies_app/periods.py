@@ -1,4 +1,5 @@
 """Calendar periods: when a day, week or month begins in an organisation's time zone (rule 2.4). Pure."""
+
 import calendar
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo

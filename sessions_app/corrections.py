@@ -3,6 +3,7 @@
 The one way to do either, for the admin, the REST API and the Tyk dialect alike. They reach the counters that a key really uses,
 also shared ones.
 """
+
 from collections.abc import Iterable, Mapping
 
 from django.core.exceptions import ValidationError
@@ -36,12 +37,18 @@ def set_remaining(key: Key, remaining: int, by: Actor, reason: str = "", *, api_
     """
     limit = _chosen(usage.quota_limits(key), api_id)
     if isinstance(remaining, bool) or not isinstance(remaining, int) or not 0 <= remaining <= limit.max:
-        raise ValidationError({"quota_remaining": f"must be a whole number from 0 to the quota's maximum, {limit.max}, not {remaining!r}"})
+        raise ValidationError(
+            {"quota_remaining": f"must be a whole number from 0 to the quota's maximum, {limit.max}, not {remaining!r}"}
+        )
     used_before = check.assign(sync_store(), usage.snapshots, limit, limit.max - remaining)
     before = max(0, limit.max - used_before)
     audit.record(
-        by, "set-remaining", _of_key(key), reason,
-        before={"quota_remaining": before, "counter": limit.counter}, after={"quota_remaining": remaining, "counter": limit.counter},
+        by,
+        "set-remaining",
+        _of_key(key),
+        reason,
+        before={"quota_remaining": before, "counter": limit.counter},
+        after={"quota_remaining": remaining, "counter": limit.counter},
     )
     return before
 

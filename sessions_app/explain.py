@@ -1,4 +1,5 @@
 """Why a key may do what it may: each effective limit with its source, its counter, who shares it, and who lost (rule 3.9)."""
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -100,9 +101,13 @@ def explain(key: Key, api: Api) -> Explanation:
     )
 
 
-def _explained(holder: Holder, terms: Terms | None, grant: Grant, states: Sequence[LimitState]) -> tuple[ExplainedLimit, ...]:
+def _explained(
+    holder: Holder, terms: Terms | None, grant: Grant, states: Sequence[LimitState]
+) -> tuple[ExplainedLimit, ...]:
     fired = _fired([limit for limit in grant.limits if isinstance(limit, QuotaLimit)])
-    policy_names = dict(Policy.objects.filter(pk__in=[policy.id for policy in holder.policies]).values_list("pk", "name"))
+    policy_names = dict(
+        Policy.objects.filter(pk__in=[policy.id for policy in holder.policies]).values_list("pk", "name")
+    )
     limits = []
     for limit, state in zip(grant.limits, states, strict=True):
         winner, *losers = [_origin(holder, source, policy_names) for source in _candidates(holder, terms, limit)]
@@ -157,7 +162,8 @@ def _thresholds(limit: Limit, state: LimitState, held: Snapshot | None) -> tuple
     tokens = held.fired.split(";") if held is not None and state.used else []
     mark = names.source_mark(limit.source)
     return tuple(
-        ThresholdState(each.label, each.needed, "own" if each.own else "global", f"{mark}:{each.label}" in tokens) for each in limit.thresholds
+        ThresholdState(each.label, each.needed, "own" if each.own else "global", f"{mark}:{each.label}" in tokens)
+        for each in limit.thresholds
     )
 
 
@@ -179,7 +185,9 @@ def sharers(holder: Holder, counter: str, api_id: str) -> Sharers:
 def _keys_with_patterns(organisation: Organisation) -> Iterator[dict[str, Holder]]:
     """Only a key with a pattern of its own or of a policy can share a counter."""
     patterned = [policy.pk for policy in Policy.objects.filter(meta_data__has_key=FIELD)]
-    keys = Key.objects.filter(Q(meta_data__has_key=FIELD) | Q(key_policies__policy__in=patterned), organisation=organisation, revoked_at=None)
+    keys = Key.objects.filter(
+        Q(meta_data__has_key=FIELD) | Q(key_policies__policy__in=patterned), organisation=organisation, revoked_at=None
+    )
     ids = keys.order_by("pk").values_list("pk", flat=True).distinct()[: MOST_EXAMINED + BATCH]
     for begin in range(0, len(ids), BATCH):
         yield read_holders([(organisation.pk, key_id) for key_id in ids[begin : begin + BATCH]])

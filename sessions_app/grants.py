@@ -2,6 +2,7 @@
 
 A cached grant is never trusted to be new: the counter function compares its versions with each request (rule 1.5).
 """
+
 import json
 from datetime import datetime
 from functools import lru_cache
@@ -15,12 +16,14 @@ from policies_app.periods import period_starts_ms
 from sessions_app import sealing, tokens
 from sessions_app.engine import names
 from sessions_app.engine.types import Grant, Limit, LimitName, QuotaLimit, RateLimit, Refusal, Threshold, Throttle
-from sessions_app.models import Credential
+from sessions_app.keys import find_credential
+from sessions_app.models import Credential, Key
 from sessions_app.recency import RecentlyUsed
 from sessions_app.terms import Holder, read_holders
 from sessions_app.watch import Watch, watcher
 
 CACHE_SIZE = 50_000
+CLOCK_SKEW_MS = 60_000
 _cache: RecentlyUsed[tuple[str, str], tuple[Grant, int]] = RecentlyUsed(CACHE_SIZE)
 
 
@@ -34,23 +37,25 @@ def cached(token: str, api_id: str) -> Grant | None:
 
 def compile_grant(token: str, api_id: str) -> Grant | Refusal:
     """Reads the database and caches the grant. A token that opens no living key is refused as unknown (rule 1.4)."""
-    if not tokens.may_exist(token):
+    name = (tokens.digest(token), api_id)
+    credential = find_credential(token)
+    holder = _holder(credential.key, api_id) if credential else None
+    # Once more: what ended a credential or a key after the versions were read will move them.
+    credential = Credential.objects.filter(digest=name[0]).first() if holder else None
+    if holder is None or credential is None or holder.key.revoked_at or _has_ended(credential):
+        _cache.discard(name)
         return Refusal.UNKNOWN_KEY
-    digest = tokens.digest(token)
-    credential = Credential.objects.filter(digest=digest).values("key_id", "key__organisation_id").first()
-    holder = _holder(credential["key__organisation_id"], credential["key_id"], api_id) if credential else None
-    ending = Credential.objects.filter(digest=digest).first() if holder else None  # again: after the versions were read
-    api = Api.objects.filter(pk=api_id).first()
-    if holder is None or ending is None or holder.key.revoked_at or (ending.expires_at and ending.expires_at <= timezone.now()):
-        _cache.discard((digest, api_id))
-        return Refusal.UNKNOWN_KEY
-    grant = grant_of(holder, api or Api(pk=api_id), token)
-    _cache.put((digest, api_id), (grant, _ms(ending.expires_at)))
+    grant = grant_of(holder, Api.objects.filter(pk=api_id).first() or Api(pk=api_id), token)
+    _cache.put(name, (grant, _ms(credential.expires_at)))
     return grant
 
 
-def _holder(organisation_id: str, key_id: str, api_id: str) -> Holder | None:
-    return read_holders([(organisation_id, key_id)], api_id).get(key_id)
+def _holder(key: Key, api_id: str) -> Holder | None:
+    return read_holders([(key.organisation_id, key.pk)], api_id).get(key.pk)
+
+
+def _has_ended(credential: Credential) -> bool:
+    return credential.expires_at is not None and credential.expires_at <= timezone.now()
 
 
 def forget() -> None:
@@ -73,7 +78,9 @@ def grant_of(holder: Holder, api: Api, token: str = "") -> Grant:
         api_id=api.pk,
         versions=holder.versions,
         limits=limits,
-        event_context=event_context(holder, api, token, any(isinstance(limit, QuotaLimit) and limit.thresholds for limit in limits)),
+        event_context=event_context(
+            holder, api, token, any(isinstance(limit, QuotaLimit) and limit.thresholds for limit in limits)
+        ),
         expires_at_ms=_ms(key.expires_at),
         refusal=_refusal(holder, terms),
         throttle=_throttle(terms),
@@ -106,7 +113,9 @@ def limits_on(holder: Holder, api: Api, terms: Terms | None) -> tuple[Limit, ...
     zone = holder.key.organisation.timezone
     limits = [*_organisation_limits(holder, zone), *(_key_limits(holder, terms, zone) if terms else ())]
     return tuple(
-        limit for limit in limits if not (api.disable_quota if isinstance(limit, QuotaLimit) else api.disable_rate_limit)
+        limit
+        for limit in limits
+        if not (api.disable_quota if isinstance(limit, QuotaLimit) else api.disable_rate_limit)
     )
 
 
@@ -161,7 +170,9 @@ def _rate_limits(name: LimitName, counter: str, source: Source) -> list[Limit]:
     return [RateLimit(name, counter, requests, window_ms, source.owner)]
 
 
-def quota_limit(name: LimitName, counter: str, source: Source, zone: str, watched: tuple[Threshold, ...] = ()) -> QuotaLimit:
+def quota_limit(
+    name: LimitName, counter: str, source: Source, zone: str, watched: tuple[Threshold, ...] = ()
+) -> QuotaLimit:
     """The engine's form of a quota that has a maximum."""
     limits = source.limits
     rolling = limits.quota_period == "rolling"
@@ -177,7 +188,8 @@ def quota_limit(name: LimitName, counter: str, source: Source, zone: str, watche
 
 
 def _boundaries(limits: Limits, zone: str) -> tuple[int, ...]:
-    return period_starts_ms(limits.quota_period, limits.quota_anchor_day, zone, _ms(timezone.now()))
+    # The store's clock decides, and may be behind ours: just after midnight its period is still the one before.
+    return period_starts_ms(limits.quota_period, limits.quota_anchor_day, zone, _ms(timezone.now()) - CLOCK_SKEW_MS)
 
 
 def thresholds(quota_max: int, own: tuple[float, ...], watch: Watch) -> tuple[Threshold, ...]:

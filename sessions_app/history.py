@@ -2,6 +2,7 @@
 
 Both are copied from the counter store as absolute numbers, so that repeating a copy changes nothing.
 """
+
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -36,19 +37,30 @@ def save_snapshots(taken: TakenSnapshots) -> None:
         .values_list("counter", flat=True)
     )
     rows = [
-        UsageSnapshot(counter=counter, used=snapshot.used, period_start_ms=snapshot.period_start_ms, fired=snapshot.fired, taken_at=at)
+        UsageSnapshot(
+            counter=counter,
+            used=snapshot.used,
+            period_start_ms=snapshot.period_start_ms,
+            fired=snapshot.fired,
+            taken_at=at,
+        )
         for counter, snapshot in taken.snapshots.items()
         if counter not in newer
     ]
     UsageSnapshot.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["counter"], update_fields=["used", "period_start_ms", "fired", "taken_at"]
+        rows,
+        update_conflicts=True,
+        unique_fields=["counter"],
+        update_fields=["used", "period_start_ms", "fired", "taken_at"],
     )
 
 
 def copy_hours(store: Store, bucket: int) -> int:
     """Copies the bucket's hourly usage and lets the store forget hours gone by; returns the rows written. Raises StoreUnavailable."""
     hours, finished = rollup.read_hours(store, bucket)
-    written = sum(save_hours(hours[begin : begin + ROWS_PER_STATEMENT]) for begin in range(0, len(hours), ROWS_PER_STATEMENT))
+    written = sum(
+        save_hours(hours[begin : begin + ROWS_PER_STATEMENT]) for begin in range(0, len(hours), ROWS_PER_STATEMENT)
+    )
     rollup.forget_hours(store, bucket, finished)
     return written
 
@@ -57,11 +69,14 @@ def copy_hours(store: Store, bucket: int) -> int:
 def save_hours(hours: Sequence[HourOfUsage]) -> int:
     """Writes the rows that grew. Usage of organisations that are gone is nobody's any more and left out."""
     known = {_identity(row): row for row in _stored(hours)}
-    alive = set(Organisation.objects.filter(pk__in={hour.organisation_id for hour in hours}).values_list("pk", flat=True))
+    alive = set(
+        Organisation.objects.filter(pk__in={hour.organisation_id for hour in hours}).values_list("pk", flat=True)
+    )
     rows = [
         row
         for hour in hours
-        if hour.organisation_id in alive and (row := _grown(hour, known.get((hour.key_id, hour.api_id, _start(hour), str(hour.epoch)))))
+        if hour.organisation_id in alive
+        and (row := _grown(hour, known.get((hour.key_id, hour.api_id, _start(hour), str(hour.epoch)))))
     ]
     UsageHour.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["key", "api", "hour", "epoch"], update_fields=["passed", "denied"]
@@ -71,7 +86,9 @@ def save_hours(hours: Sequence[HourOfUsage]) -> int:
 
 def _stored(hours: Sequence[HourOfUsage]) -> Sequence[UsageHour]:
     return UsageHour.objects.select_for_update().filter(
-        key__in={hour.key_id for hour in hours}, hour__in={_start(hour) for hour in hours}, epoch__in={str(hour.epoch) for hour in hours}
+        key__in={hour.key_id for hour in hours},
+        hour__in={_start(hour) for hour in hours},
+        epoch__in={str(hour.epoch) for hour in hours},
     )
 
 

@@ -1,5 +1,6 @@
 """Keys and organisation sessions: making, changing, rotating and revoking them. Each change is one transaction and holds from
 the next request on (rule 1.5)."""
+
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -9,15 +10,19 @@ from django.db.models import Max, Q
 from django.utils import timezone
 
 from organisations_app import versions
+from organisations_app.provisioning import provisioned_meta_data
 from policies_app.models import Policy
 from sessions_app import tokens
 from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy, OrgSession
 
 
 @transaction.atomic
-def create_key(key: Key, *, access: Iterable[KeyAccess] = (), policies: Sequence[str] = (), token: str | None = None) -> str:
+def create_key(
+    key: Key, *, access: Iterable[KeyAccess] = (), policies: Sequence[str] = (), token: str | None = None
+) -> str:
     """Saves a new key with one credential and returns the raw key: the only time that it is known.
 
+    A key of an application carries its and its developer's ids and attributes as metadata; metadata given wins.
     `token` is a custom or imported key; None makes one. Raises ValidationError for a token that cannot be a key or is taken.
     """
     raw = token if token is not None else tokens.new_token()
@@ -25,6 +30,8 @@ def create_key(key: Key, *, access: Iterable[KeyAccess] = (), policies: Sequence
         raise ValidationError({"key": message})
     if key.expires_at is None:
         key.expires_at = _policy_expiry(policies)
+    if key.application is not None:
+        key.meta_data = provisioned_meta_data(key.application) | key.meta_data
     save_key(key, access=list(access), policies=list(policies))
     issue_credential(key, raw)
     return raw
@@ -32,7 +39,9 @@ def create_key(key: Key, *, access: Iterable[KeyAccess] = (), policies: Sequence
 
 def _policy_expiry(policies: Sequence[str]) -> datetime | None:
     """Rule 3.8; of several policies the one that lets the key live longest."""
-    seconds = Policy.objects.filter(pk__in=policies, key_expires_in__gt=0).aggregate(longest=Max("key_expires_in"))["longest"]
+    seconds = Policy.objects.filter(pk__in=policies, key_expires_in__gt=0).aggregate(longest=Max("key_expires_in"))[
+        "longest"
+    ]
     return timezone.now() + timedelta(seconds=seconds) if seconds else None
 
 
@@ -46,7 +55,9 @@ def save_key(key: Key, *, access: Iterable[KeyAccess] | None = None, policies: S
     if policies is not None:
         key.key_policies.all().delete()
         unique = list(dict.fromkeys(policies))
-        KeyPolicy.objects.bulk_create(KeyPolicy(key=key, policy_id=policy, position=place) for place, policy in enumerate(unique))
+        KeyPolicy.objects.bulk_create(
+            KeyPolicy(key=key, policy_id=policy, position=place) for place, policy in enumerate(unique)
+        )
     mark_changed(key)
 
 
@@ -67,11 +78,14 @@ def mark_changed(key: Key) -> None:
 def issue_credential(key: Key, token: str) -> Credential:
     """Lets `token` open this key. Raises ValidationError if it opens another one that is still alive."""
     digest = tokens.digest(token)
-    Credential.objects.filter(digest=digest).filter(Q(key__revoked_at__isnull=False) | Q(expires_at__lte=timezone.now())).delete()
+    find_credential(token)
+    Credential.objects.filter(digest=digest).filter(
+        Q(key__revoked_at__isnull=False) | Q(expires_at__lte=timezone.now())
+    ).delete()
     if Credential.objects.filter(digest=digest).exists():
         raise ValidationError({"key": "This key exists already."})
     mark_changed(key)
-    return Credential.objects.create(key=key, digest=digest, hint=tokens.hint(token))
+    return Credential.objects.create(key=key, digest=digest, pepper=tokens.pepper_mark(), hint=tokens.hint(token))
 
 
 @transaction.atomic
@@ -103,15 +117,33 @@ def delete_key(key: Key) -> None:
     key.delete()
 
 
+def find_credential(token: str) -> Credential | None:
+    """The credential with this raw key, also one that has ended. One made under an older pepper moves to the current one."""
+    if not tokens.may_exist(token):
+        return None
+    digest, older = tokens.digest(token), tokens.older_digests(token)
+    stored = Credential.objects.select_related("key").filter(digest=digest)
+    known = stored.first()
+    if known is None and older:
+        Credential.objects.filter(digest__in=older).update(digest=digest, pepper=tokens.pepper_mark())
+        known = stored.first()
+    return known
+
+
 def find_by_token(token: str) -> Key | None:
     """The living key that this raw key opens."""
-    return find_by_hash(tokens.digest(token)) if tokens.may_exist(token) else None
+    credential = find_credential(token)
+    return find_by_hash(credential.digest) if credential else None
 
 
 def find_by_hash(digest: str) -> Key | None:
     """The living key with this stored digest (`key_hash`)."""
     alive = Q(expires_at__isnull=True) | Q(expires_at__gt=timezone.now())
-    credential = Credential.objects.select_related("key__organisation").filter(alive, digest=digest, key__revoked_at__isnull=True).first()
+    credential = (
+        Credential.objects.select_related("key__organisation")
+        .filter(alive, digest=digest, key__revoked_at__isnull=True)
+        .first()
+    )
     return credential.key if credential else None
 
 

@@ -49,6 +49,7 @@ class Credential(models.Model):
 
     key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="credentials")
     digest = models.CharField(max_length=64, unique=True)
+    pepper = models.CharField(max_length=8, blank=True, help_text="Which pepper the digest was made with.")
     hint = models.CharField(max_length=24)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="When a rotated credential stops working.")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -1,4 +1,5 @@
 """What the database says of a key, read for compiling: the key, its policies, access rights and organisation as pure terms."""
+
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -81,7 +82,9 @@ def _versions(numbers: dict[str, int], key: Key) -> Versions:
 
 def _applied(key_ids: list[str]) -> defaultdict[str, list[str]]:
     applied: defaultdict[str, list[str]] = defaultdict(list)
-    for key_id, policy_id in KeyPolicy.objects.filter(key__in=key_ids).order_by("position", "id").values_list("key_id", "policy_id"):
+    for key_id, policy_id in (
+        KeyPolicy.objects.filter(key__in=key_ids).order_by("position", "id").values_list("key_id", "policy_id")
+    ):
         applied[key_id].append(policy_id)
     return applied
 
@@ -90,7 +93,9 @@ def _policy_terms(policy_ids: set[str], api_id: str | None) -> dict[str, PolicyT
     if not policy_ids:
         return {}
     rights = _rights(PolicyAccess.objects.filter(policy__in=policy_ids), "policy_id", api_id)
-    return {policy.pk: _terms_of_policy(policy, rights[policy.pk]) for policy in Policy.objects.filter(pk__in=policy_ids)}
+    return {
+        policy.pk: _terms_of_policy(policy, rights[policy.pk]) for policy in Policy.objects.filter(pk__in=policy_ids)
+    }
 
 
 def _rights(access: QuerySet[KeyAccess] | QuerySet[PolicyAccess], owner: str, api_id: str | None) -> Rights:

@@ -1,4 +1,5 @@
 """Raw keys: how they look, how they are recognised, and the digest that stands for them everywhere else (rules 1.2, 1.3)."""
+import hashlib
 import hmac
 import re
 import secrets
@@ -41,7 +42,21 @@ def token_error(token: str) -> str:
 
 def digest(token: str) -> str:
     """HMAC-SHA256 with the pepper, in hexadecimal: what is stored and looked up instead of the key."""
-    return hmac.digest(settings.GATEWAY_KEY_PEPPER.encode(), token.encode(), "sha256").hex()
+    return _keyed(settings.GATEWAY_KEY_PEPPER, token)
+
+
+def older_digests(token: str) -> list[str]:
+    """The same with the peppers that were replaced, newest first: a key made under one of them is still recognised."""
+    return [_keyed(pepper, token) for pepper in settings.GATEWAY_KEY_PEPPER_FALLBACKS]
+
+
+def pepper_mark() -> str:
+    """Says which pepper a digest was made with, without saying the pepper: when no credential bears it, it may go."""
+    return hashlib.sha256(b"tollgate pepper" + settings.GATEWAY_KEY_PEPPER.encode()).hexdigest()[:8]
+
+
+def _keyed(pepper: str, token: str) -> str:
+    return hmac.digest(pepper.encode(), token.encode(), "sha256").hex()
 
 
 def hint(token: str) -> str:

@@ -1,4 +1,5 @@
 """Usage as people see it: live counters of keys and organisations, and their reset (rules 2.9, 2.10, 5.6)."""
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -112,7 +113,9 @@ def quota_sources(holder: Holder) -> list[tuple[Source, tuple[str, ...]]]:
         terms = grants.terms_on(holder, api_id)
         if terms is not None and terms.quota.limits.has_quota:
             found.setdefault(grants.key_counter(holder, terms.quota), (terms.quota, []))[1].append(api_id)
-    return sorted(((source, tuple(apis)) for source, apis in found.values()), key=lambda item: item[0].scope.startswith("api:"))
+    return sorted(
+        ((source, tuple(apis)) for source, apis in found.values()), key=lambda item: item[0].scope.startswith("api:")
+    )
 
 
 def _quota(holder: Holder, source: Source) -> QuotaLimit:
@@ -138,4 +141,6 @@ def _bare_grant(organisation_id: str, limit: QuotaLimit, key_id: str = "") -> Gr
 
 
 def _usage(source: Source, api_ids: tuple[str, ...], state: LimitState, *, shared: bool) -> QuotaUsage:
-    return QuotaUsage(source.scope, api_ids, state.max, state.used, state.remaining, state.window_seconds, state.resets_at, shared)
+    return QuotaUsage(
+        source.scope, api_ids, state.max, state.used, state.remaining, state.window_seconds, state.resets_at, shared
+    )

@@ -9,7 +9,21 @@ from django.test import Client
 
 def submit(client: Client, url: str, **changes: Any) -> Any:
     """Opens the form, changes fields by their names in the page, and posts it. None takes a field out."""
-    values = form_values(client.get(url)) | changes
+    return _post(client, url, form_values(client.get(url)) | changes)
+
+
+def submit_with_row(client: Client, url: str, prefix: str, row: dict[str, Any], **changes: Any) -> Any:
+    """Like `submit`, after "Add another" of the inline `prefix`; `row` are the new row's fields by their short names."""
+    shown = client.get(url)
+    values = form_values(shown)
+    [formset] = [inline.formset for inline in shown.context["inline_admin_formsets"] if inline.formset.prefix == prefix]
+    place = str(values[f"{prefix}-TOTAL_FORMS"])
+    values |= {name.replace("__prefix__", place): value for name, value in _values(formset.empty_form).items()}
+    values[f"{prefix}-TOTAL_FORMS"] = int(place) + 1
+    return _post(client, url, values | {f"{prefix}-{place}-{name}": value for name, value in row.items()} | changes)
+
+
+def _post(client: Client, url: str, values: dict[str, Any]) -> Any:
     return client.post(url, {name: value for name, value in values.items() if value is not None})
 
 

@@ -23,13 +23,12 @@ from organisations_app.admin_versions import VersionedAdmin
 from organisations_app.versions import key_scope
 from policies_app.admin import AccessInline
 from policies_app.limit_forms import PERIOD_CONDITIONS, QUOTA_FIELDS, RATE_FIELDS
-from sessions_app import tokens
 from sessions_app.admin.key_actions import KeyActions
 from sessions_app.admin.key_forms import KeyForm
 from sessions_app.admin.usage_lists import KeyChangeList, usage_cell
 from sessions_app.key_cards import key_cards
 from sessions_app.key_status import KeyStatus, status_of
-from sessions_app.keys import create_key
+from sessions_app.keys import create_key, find_credential
 from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy, UsageHour
 from sessions_app.usage_charts import daily_chart
 
@@ -183,10 +182,7 @@ class KeyAdmin(KeyActions, VersionedAdmin):
 
     def _key_with(self, token: str) -> Key | None:
         """Also a revoked one, unlike the gateway's look-up."""
-        token = token.strip()
-        if not tokens.may_exist(token):
-            return None
-        credential = Credential.objects.select_related("key").filter(digest=tokens.digest(token)).first()
+        credential = find_credential(token.strip())
         return credential.key if credential else None
 
     # --- the page of one key ------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ decision (rule 9.1).
 """
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from redis.asyncio.sentinel import Sentinel
 from sessions_app.engine.address import Address, Kind, parse_address
 from sessions_app.engine.breaker import Breaker
 from sessions_app.engine.connection import Connection
+from sessions_app.engine.dialling import introduction, tls_context
 from sessions_app.engine.store_sync import (
     BROKEN,
     checked,
@@ -33,7 +33,6 @@ from sessions_app.engine.wire import (
     Call,
     FunctionMissing,
     Reply,
-    encode,
     error_from,
     means_down,
     means_moved,
@@ -186,7 +185,7 @@ class AsyncServerStore:
         if address.path:
             return (await loop.create_unix_connection(protocol, address.path))[1]
         host, port = await self._server()
-        return (await loop.create_connection(protocol, host, port, ssl=_tls_context(address) if address.tls else None))[
+        return (await loop.create_connection(protocol, host, port, ssl=tls_context(address) if address.tls else None))[
             1
         ]
 
@@ -204,13 +203,7 @@ class AsyncServerStore:
 
     async def _introduce(self, connection: Connection) -> None:
         """Password and database, in one round trip."""
-        options = self._address.options
-        commands: list[list[str]] = []
-        if options.get("password"):
-            commands.append(["AUTH", *([options["username"]] if options.get("username") else []), options["password"]])
-        if options.get("db"):
-            commands.append(["SELECT", str(options["db"])])
-        replies = await asyncio.gather(*(connection.send(pack(map(encode, command))) for command in commands))
+        replies = await asyncio.gather(*map(connection.send, introduction(self._address)))
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
                 raise StoreUnavailable(f"the counter store refused the connection: {reply}")
@@ -220,17 +213,6 @@ def _retrieve(task: "asyncio.Task[Connection]") -> None:
     """All who waited may have given up: then nobody else looks at the error."""
     if not task.cancelled():
         task.exception()
-
-
-def _tls_context(address: Address) -> ssl.SSLContext:
-    options = address.options
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"), capath=options.get("ssl_ca_path"))
-    context.check_hostname = str(options.get("ssl_check_hostname", True)).lower() not in ("false", "0", "no")
-    if str(options.get("ssl_cert_reqs", "required")).lower() == "none":
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if options.get("ssl_certfile"):
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"), options.get("ssl_password"))
-    return context
 
 
 class AsyncClusterStore:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any, cast
 
+import hiredis
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
@@ -18,12 +19,13 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from sessions_app.engine.address import Address, Kind, parse_address
+from sessions_app.engine.blocking_connection import Idle, dial
 from sessions_app.engine.breaker import Breaker
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.engine.wire import LOAD_LIBRARY, Call, FunctionMissing, Reply, error_from, means_down
 
-# What redis-py raises. Its ResponseErrors are replies, the rest means that a server or the way to it is at fault.
-BROKEN = (redis.RedisError, RedisClusterException, OSError)
+# What clients raise. redis-py's ResponseErrors are replies, the rest means that a server or the way to it is at fault.
+BROKEN = (redis.RedisError, RedisClusterException, hiredis.HiredisError, OSError)
 _DOWN_REPLIES = (redis.ReadOnlyError, redis.OutOfMemoryError, NoPermissionError)
 
 
@@ -67,21 +69,24 @@ class ServerStore:
     def __init__(self, address: Address, timeout_seconds: float) -> None:
         self._address = address
         self._timeout_seconds = timeout_seconds
+        self._idle = Idle(lambda: dial(address, timeout_seconds, self._sentinels))
         self._breaker = Prober(lambda: self.client.ping()).breaker
 
     @cached_property
     def client(self) -> redis.Redis:
-        """The client below, for commands on streams. Raises what redis-py raises."""
+        """A client of redis-py, for commands on streams. Raises what redis-py raises."""
         address, options = self._address, client_options(self._address, self._timeout_seconds)
         if address.kind is Kind.SENTINEL:
-            sentinels = Sentinel(
-                list(address.hosts), sentinel_kwargs=sentinel_options(address, self._timeout_seconds), **options
-            )
-            return cast(redis.Redis, sentinels.master_for(address.master_name))
+            return cast(redis.Redis, self._sentinels().master_for(address.master_name))
         if address.path:
             return redis.Redis(unix_socket_path=address.path, **options)
         host, port = address.hosts[0]
         return redis.Redis(host=host, port=port, **options)
+
+    def _sentinels(self) -> Sentinel:
+        address, timeout = self._address, self._timeout_seconds
+        options = client_options(address, timeout)
+        return Sentinel(list(address.hosts), sentinel_kwargs=sentinel_options(address, timeout), **options)
 
     def call(self, call: Call) -> Reply:
         return self.call_many([call])[0]
@@ -109,22 +114,23 @@ class ServerStore:
 
     def _exchange(self, packed: list[bytes]) -> list[Reply]:
         """Sends commands in one go and reads as many replies; error replies are among them as exceptions."""
-        pool = self.client.connection_pool
-        connection = pool.get_connection()
+        connection = self._idle.take()
         try:
-            connection.send_packed_command([b"".join(packed)])
-            replies = [_read(connection) for _ in packed]
-            if any(isinstance(reply, redis.ReadOnlyError) for reply in replies):
-                connection.disconnect()  # the master is another server by now
-            return replies
+            replies = connection.exchange(b"".join(packed), len(packed))
         except BaseException:
-            connection.disconnect()  # its replies would be taken for those to the next call
+            connection.close()  # its replies would be taken for those to the next call
+            self._idle.clear()
             raise
-        finally:
-            pool.release(connection)
+        if any(isinstance(reply, redis.ResponseError) and means_down(str(reply)) for reply in replies):
+            connection.close()  # the master may be another server by now
+            self._idle.clear()
+        else:
+            self._idle.give_back(connection)
+        return replies
 
     def close(self) -> None:
         self._breaker.succeeded()
+        self._idle.clear()
         self.client.close()
 
 
@@ -233,10 +239,3 @@ def checked(replies: list[Reply], breaker: Breaker) -> list[Reply]:
             raise StoreUnavailable(f"the counter store answered: {reply}") from reply
     breaker.succeeded()
     return replies
-
-
-def _read(connection: Any) -> Reply:
-    try:
-        return connection.read_response()
-    except redis.ResponseError as error:
-        return error

@@ -1,4 +1,5 @@
 """A change moves its version in its own transaction, and none is forgotten (rule 1.5)."""
+
 import pytest
 from django.db import transaction
 

@@ -1,4 +1,5 @@
 """Section 3: how a key's own limits and its policies become one answer."""
+
 import itertools
 
 import pytest
@@ -60,9 +61,16 @@ def test_each_policy_keeps_its_own_bucket():
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["small", "large", "endless"])))
 def test_the_more_generous_quota_wins_as_a_pair_in_any_order(order):
-    known = {"small": policy("small"), "large": policy("large", LARGE), "endless": policy("endless", Limits(quota_max=50))}
+    known = {
+        "small": policy("small"),
+        "large": policy("large", LARGE),
+        "endless": policy("endless", Limits(quota_max=50)),
+    }
     terms = effective_terms(key(*order), [known[name] for name in order], "a")
-    assert (terms.quota.owner, terms.quota.limits.quota_renewal_rate) == ("large", 600)  # the tie goes to the shorter renewal
+    assert (terms.quota.owner, terms.quota.limits.quota_renewal_rate) == (
+        "large",
+        600,
+    )  # the tie goes to the shorter renewal
     assert terms.rate.owner == "endless"  # no rate limit is the fastest
 
 
@@ -103,7 +111,10 @@ def test_policies_thresholds_in_union_replace_the_keys_own():
 
 def test_metadata_of_policies_overwrites_the_keys_in_policy_order_and_tags_are_the_union():
     terms = key("p", "q", meta_data={"plan": "own", "team": "red"}, tags=("x",))
-    policies = [policy("p", meta_data={"plan": "p"}, tags=("y", "x")), policy("q", meta_data={"plan": "q"}, tags=("z",))]
+    policies = [
+        policy("p", meta_data={"plan": "p"}, tags=("y", "x")),
+        policy("q", meta_data={"plan": "q"}, tags=("z",)),
+    ]
     assert merged_meta_data(terms, policies) == {"plan": "q", "team": "red"}
     assert merged_tags(terms, policies) == ("x", "y", "z")
     assert terms.meta_data == {"plan": "own", "team": "red"}
@@ -117,7 +128,9 @@ LIMITS = st.builds(
     rate=st.sampled_from([0, 1, 2.5]),
     per=st.sampled_from([0, 1, 10]),
 )
-PARTITIONS = st.sampled_from([(), ("quota",), ("rate_limit",), ("acl",), ("quota", "acl"), ("quota", "rate_limit"), ("per_api",)])
+PARTITIONS = st.sampled_from(
+    [(), ("quota",), ("rate_limit",), ("acl",), ("quota", "acl"), ("quota", "rate_limit"), ("per_api",)]
+)
 
 
 @st.composite

@@ -1,4 +1,5 @@
 """Custom rate limit keys (section 5)."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +34,10 @@ def test_subject(text, meta_data, subject):
     assert parse(text).subject(meta_data) == subject
 
 
-@pytest.mark.parametrize("text", ["$tyk_meta.", "$tyk_meta.|x", "$tyk_context.remote_addr", "$secret_env.X", "a|$foo.bar", 7, ["$tyk_meta.a"]])
+@pytest.mark.parametrize(
+    "text",
+    ["$tyk_meta.", "$tyk_meta.|x", "$tyk_context.remote_addr", "$secret_env.X", "a|$foo.bar", 7, ["$tyk_meta.a"]],
+)
 def test_refuses_references_that_mean_nothing(text):
     with pytest.raises(PatternError, match="rate_limit_pattern"):
         parse(text)

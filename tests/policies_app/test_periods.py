@@ -1,4 +1,5 @@
 """Calendar periods (rule 2.4), against an independent walk over the days."""
+
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,11 +19,35 @@ def starts(kind: str, anchor: int, zone: str, now: str) -> list[str]:
 
 CASES = {
     "day": ("day", 1, "UTC", "2026-03-01 13:00", ["2026-03-01 00:00", "2026-03-02 00:00", "2026-03-03 00:00"]),
-    "day that begins at midnight": ("day", 1, "UTC", "2026-03-01 00:00", ["2026-03-01 00:00", "2026-03-02 00:00", "2026-03-03 00:00"]),
-    "week from Monday": ("week", 1, "Europe/Berlin", "2026-11-22 12:00", ["2026-11-16 00:00", "2026-11-23 00:00", "2026-11-30 00:00"]),
+    "day that begins at midnight": (
+        "day",
+        1,
+        "UTC",
+        "2026-03-01 00:00",
+        ["2026-03-01 00:00", "2026-03-02 00:00", "2026-03-03 00:00"],
+    ),
+    "week from Monday": (
+        "week",
+        1,
+        "Europe/Berlin",
+        "2026-11-22 12:00",
+        ["2026-11-16 00:00", "2026-11-23 00:00", "2026-11-30 00:00"],
+    ),
     "month": ("month", 1, "UTC", "2026-12-31 23:59", ["2026-12-01 00:00", "2027-01-01 00:00", "2027-02-01 00:00"]),
-    "anchor 31 in a leap year": ("month", 31, "UTC", "2028-02-10 00:00", ["2028-01-31 00:00", "2028-02-29 00:00", "2028-03-31 00:00"]),
-    "anchor 15, before it": ("month", 15, "UTC", "2026-01-14 23:59", ["2025-12-15 00:00", "2026-01-15 00:00", "2026-02-15 00:00"]),
+    "anchor 31 in a leap year": (
+        "month",
+        31,
+        "UTC",
+        "2028-02-10 00:00",
+        ["2028-01-31 00:00", "2028-02-29 00:00", "2028-03-31 00:00"],
+    ),
+    "anchor 15, before it": (
+        "month",
+        15,
+        "UTC",
+        "2026-01-14 23:59",
+        ["2025-12-15 00:00", "2026-01-15 00:00", "2026-02-15 00:00"],
+    ),
 }
 
 
@@ -32,15 +57,21 @@ def test_starts(kind, anchor, zone, now, expected):
 
 
 def test_a_day_with_a_clock_change_has_23_or_25_hours():
-    spring = period_starts_ms("day", 1, "Europe/Berlin", round(datetime(2026, 3, 29, 12, tzinfo=UTC).timestamp() * 1000), 2)
-    autumn = period_starts_ms("day", 1, "Europe/Berlin", round(datetime(2026, 10, 25, 12, tzinfo=UTC).timestamp() * 1000), 2)
+    spring = period_starts_ms(
+        "day", 1, "Europe/Berlin", round(datetime(2026, 3, 29, 12, tzinfo=UTC).timestamp() * 1000), 2
+    )
+    autumn = period_starts_ms(
+        "day", 1, "Europe/Berlin", round(datetime(2026, 10, 25, 12, tzinfo=UTC).timestamp() * 1000), 2
+    )
     assert [(end - start) / 3_600_000 for start, end in (spring, autumn)] == [23, 25]
 
 
 @given(
     st.sampled_from(["day", "week", "month"]),
     st.integers(1, 31),
-    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo"]),
+    st.sampled_from(
+        ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "America/Sao_Paulo"]
+    ),
     st.datetimes(datetime(2010, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC)),
 )
 def test_starts_agree_with_a_walk_over_the_days(kind, anchor, zone, moment):
@@ -52,7 +83,11 @@ def test_starts_agree_with_a_walk_over_the_days(kind, anchor, zone, moment):
     day, first_days = days[0], []
     while day <= days[1]:
         last_of_month = (day + timedelta(days=1)).day == 1
-        begins = {"day": True, "week": day.isoweekday() == 1, "month": day.day == anchor or (last_of_month and day.day < anchor)}
+        begins = {
+            "day": True,
+            "week": day.isoweekday() == 1,
+            "month": day.day == anchor or (last_of_month and day.day < anchor),
+        }
         if begins[kind]:
             first_days.append(day)
         day += timedelta(days=1)

@@ -103,3 +103,24 @@ def test_every_change_moves_the_keys_version(acme):
         now = ConfigVersion.objects.get(scope__startswith="key:acme:").number
         assert now > number
         number = now
+
+
+def test_a_key_made_under_an_older_pepper_is_recognised_and_moves_to_the_current_one(acme, settings):
+    key = Key(organisation=acme)
+    token = keys.create_key(key)
+    old = Credential.objects.get()
+    settings.GATEWAY_KEY_PEPPER_FALLBACKS = (settings.GATEWAY_KEY_PEPPER,)
+    settings.GATEWAY_KEY_PEPPER = "a new pepper"
+    assert keys.find_by_token(token) == key
+    moved = Credential.objects.get()
+    assert (moved.digest, moved.pepper) == (tokens.digest(token), tokens.pepper_mark()) and moved.pepper != old.pepper
+    settings.GATEWAY_KEY_PEPPER_FALLBACKS = ()
+    assert keys.find_by_token(token) == key
+
+
+def test_a_custom_key_of_an_older_pepper_cannot_be_taken_either(acme, settings):
+    keys.create_key(Key(organisation=acme), token="custom-key")
+    settings.GATEWAY_KEY_PEPPER_FALLBACKS = (settings.GATEWAY_KEY_PEPPER,)
+    settings.GATEWAY_KEY_PEPPER = "a new pepper"
+    with pytest.raises(ValidationError, match="exists already"):
+        keys.create_key(Key(organisation=acme), token="custom-key")

@@ -50,7 +50,7 @@ end
 -- Counts a request in every window of the counter and stages the field.
 local function count_in_windows(counter, asked, now, cost)
   local texts = {}
-  
+  asked.idle = 0
   for _, window in ipairs(counter.entries) do
     roll(window, now)
     if window.idle * window.length < 2 * window.length + DAY then

@@ -235,6 +235,16 @@ class TestRate:
         consume(counters_store, new, NOON_MS + DAY_MS + 3000)
         assert str(store.hget(counter, "r")).startswith("2000:")
 
+    def test_a_window_in_use_is_never_forgotten(self, counters_store: ServerStore) -> None:
+        organisation = new_organisation()
+        half_a_day = 12 * HOUR_MS
+        grant = grant_of(organisation, [rate(key_counter(organisation), 1, half_a_day)])
+        prepare(counters_store, grant)
+        for number in range(1, 9):
+            last_moment = NOON_MS + number * half_a_day - 1
+            assert consume(counters_store, grant, last_moment).admitted
+            assert not consume(counters_store, grant, last_moment).admitted
+
     def test_a_quota_and_a_rate_share_a_counter(self, counters_store: ServerStore) -> None:
         organisation = new_organisation()
         counter = key_counter(organisation)
@@ -576,6 +586,18 @@ class TestLife:
         endless = grant_of(organisation, [quota(counter, 5, 0)])
         consume(counters_store, endless, NOON_MS + 2)
         assert store.ttl(counter) == -1
+
+    def test_a_new_period_says_anew_how_long_the_counter_lives(
+        self, counters_store: ServerStore, store: redis.Redis
+    ) -> None:
+        organisation = new_organisation()
+        counter = key_counter(organisation)
+        endless, hourly = (grant_of(organisation, [quota(counter, 5, period)]) for period in (0, HOUR_MS))
+        prepare(counters_store, endless, NOON_MS)
+        consume(counters_store, endless, NOON_MS)
+        assert store.ttl(counter) == -1
+        consume(counters_store, hourly, NOON_MS + 2 * HOUR_MS)
+        assert 0 < store.ttl(counter) <= 2 * 86_400 + 3600
 
     def test_a_shorter_rate_does_not_shorten_the_life_of_a_quota(
         self, counters_store: ServerStore, store: redis.Redis

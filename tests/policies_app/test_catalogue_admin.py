@@ -7,7 +7,7 @@ from django.test import Client
 
 from organisations_app.models import ConfigVersion, Organisation
 from policies_app.models import Api, Policy, PolicyAccess
-from tests.admin_pages import errors_of, submit
+from tests.admin_pages import errors_of, submit, submit_with_row
 from tests.factories import AcmeFactory
 
 pytestmark = pytest.mark.django_db
@@ -59,10 +59,9 @@ def test_a_wrong_api_is_refused_at_its_field(
 
 
 def test_a_policy_with_its_access_rights_is_one_form(admin_client: Client, api: Api) -> None:
-    right = {"access-TOTAL_FORMS": "1", "access-0-api": "orders", "access-0-has_limit": "on", "access-0-quota_max": "3"}
-    response = submit(
-        admin_client, f"{POLICIES}add/", name="Free", id="free", organisation="acme", quota_max="10", **right
-    )
+    right = {"api": "orders", "has_limit": "on", "quota_max": "3"}
+    fields = {"name": "Free", "id": "free", "organisation": "acme", "quota_max": "10"}
+    response = submit_with_row(admin_client, f"{POLICIES}add/", "access", right, **fields)
     assert response.status_code == 302, errors_of(response)
     policy = Policy.objects.get()
     assert (policy.pk, policy.quota_max, policy.access.get().quota_max) == ("free", 10, 3)
@@ -80,7 +79,11 @@ def test_a_policy_with_its_access_rights_is_one_form(admin_client: Client, api: 
         ({"trigger_limits": "75, 75"}, "trigger_limits", "is not below"),
         ({"partition_per_api": "on", "partition_acl": "on"}, "partition_per_api", "cannot stand with"),
         ({"meta_data": '{"rate_limit_pattern": "$nope.X"}'}, "meta_data", "$tyk_meta.NAME"),
-        ({"access-0-quota_anchor_day": "0", "access-0-has_limit": "on"}, "access-0-quota_anchor_day", "between 1 and 31"),
+        (
+            {"access-0-quota_anchor_day": "0", "access-0-has_limit": "on"},
+            "access-0-quota_anchor_day",
+            "between 1 and 31",
+        ),
     ],
 )
 def test_a_wrong_policy_is_refused_at_its_field(

@@ -78,9 +78,7 @@ def test_a_developer_of_another_organisation_cannot_own_an_application(admin_cli
 
 
 @pytest.mark.parametrize("model", ["organisation", "developer", "application"])
-def test_lists_stay_below_12_queries(
-    admin_client: Client, model: str, django_assert_max_num_queries: Any
-) -> None:
+def test_lists_stay_below_12_queries(admin_client: Client, model: str, django_assert_max_num_queries: Any) -> None:
     for number in range(8):
         developer = MemberFactory.create(user__username=f"dev{number}")
         AppFactory.create(developer=developer)
