@@ -1,4 +1,5 @@
 """Who is told: monitors, the ledger of threshold events, their deliveries and every attempt."""
+
 import secrets
 
 from django.core.validators import MinValueValidator
@@ -14,7 +15,9 @@ def new_message_id() -> str:
 
 
 class Monitor(models.Model):
-    """Who wants to hear about thresholds, and where. Exactly one is the gateway's own, in the shape of Tyk's `monitor` section."""
+    """Who wants to hear about thresholds, and where. Exactly one is the gateway's own, in the shape of Tyk's
+    `monitor` section.
+    """
 
     class Method(models.TextChoices):
         GET = "GET"
@@ -30,15 +33,31 @@ class Monitor(models.Model):
         ID = "id", "Id: its public id"
 
     name = models.CharField(max_length=200)
-    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, null=True, blank=True, related_name="monitors", help_text="Empty: all organisations.")
+    organisation = models.ForeignKey(
+        Organisation,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="monitors",
+        help_text="Empty: all organisations.",
+    )
     is_gateway = models.BooleanField("gateway monitor", default=False, editable=False)
     is_enabled = models.BooleanField("enabled", default=True)
     method = models.CharField(max_length=8, choices=Method.choices, default=Method.POST)
-    target_path = models.CharField("target URL", max_length=1000, blank=True, help_text="Where webhooks go. Empty: e-mails only.")
-    template_path = models.CharField(max_length=300, blank=True, help_text="A file in the templates folder. Empty: the default body.")
+    target_path = models.CharField(
+        "target URL", max_length=1000, blank=True, help_text="Where webhooks go. Empty: e-mails only."
+    )
+    template_path = models.CharField(
+        max_length=300, blank=True, help_text="A file in the templates folder. Empty: the default body."
+    )
     template = models.TextField(blank=True, help_text="A JSON document with {{ placeholders }}; wins over the path.")
     header_map_sealed = models.TextField(blank=True, editable=False)
-    event_timeout = models.FloatField("event timeout (seconds)", default=0, validators=[MinValueValidator(0)], help_text="At least this long between two webhooks about the same key or organisation.")
+    event_timeout = models.FloatField(
+        "event timeout (seconds)",
+        default=0,
+        validators=[MinValueValidator(0)],
+        help_text="At least this long between two webhooks about the same key or organisation.",
+    )
     signing_secret_sealed = models.TextField(blank=True, editable=False)
     global_trigger_limit = models.FloatField("global threshold (% used)", default=0, help_text="0: none.")
     monitor_user_keys = models.BooleanField("watch keys", default=True)
@@ -55,8 +74,13 @@ class Monitor(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["is_gateway"], condition=Q(is_gateway=True), name="monitor_one_gateway"),
             models.CheckConstraint(condition=Q(event_timeout__gte=0), name="monitor_event_timeout_not_negative"),
-            models.CheckConstraint(condition=Q(global_trigger_limit__gte=0, global_trigger_limit__lte=100), name="monitor_global_trigger_limit_percent"),
-            models.CheckConstraint(condition=Q(method__in=["GET", "POST", "PUT", "PATCH", "DELETE"]), name="monitor_method_known"),
+            models.CheckConstraint(
+                condition=Q(global_trigger_limit__gte=0, global_trigger_limit__lte=100),
+                name="monitor_global_trigger_limit_percent",
+            ),
+            models.CheckConstraint(
+                condition=Q(method__in=["GET", "POST", "PUT", "PATCH", "DELETE"]), name="monitor_method_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -75,12 +99,17 @@ class TriggerEvent(models.Model):
     period_start_ms = models.BigIntegerField()
     source = models.CharField(max_length=80)
     threshold = models.CharField(max_length=20)
-    is_own = models.BooleanField(default=True, help_text="Asked for by the key, policy or organisation; otherwise only by a monitor's global threshold.")
+    is_own = models.BooleanField(
+        default=True,
+        help_text="Asked for by the key, policy or organisation; otherwise only by a monitor's global threshold.",
+    )
     organisation_id = models.CharField(max_length=64, db_index=True)
     key_id = models.CharField(max_length=32, blank=True, db_index=True)
     key_hint = models.CharField(max_length=24, blank=True)
     key_digest = models.CharField(max_length=64, blank=True)
-    key_sealed = models.TextField(blank=True, editable=False, help_text="The raw key, encrypted; erased once delivered.")
+    key_sealed = models.TextField(
+        blank=True, editable=False, help_text="The raw key, encrypted; erased once delivered."
+    )
     api_id = models.CharField(max_length=64, blank=True)
     alias = models.CharField(max_length=200, blank=True)
     used = models.BigIntegerField()
@@ -91,7 +120,11 @@ class TriggerEvent(models.Model):
 
     class Meta:
         ordering = ["-occurred_at", "-id"]
-        constraints = [models.UniqueConstraint(fields=["counter", "period_start_ms", "source", "threshold"], name="trigger_event_once_per_period")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["counter", "period_start_ms", "source", "threshold"], name="trigger_event_once_per_period"
+            )
+        ]
         indexes = [
             models.Index(fields=["-occurred_at", "-id"], name="trigger_event_newest_first"),
             models.Index(fields=["id"], condition=~Q(key_sealed=""), name="trigger_event_key_sealed"),
@@ -102,7 +135,9 @@ class TriggerEvent(models.Model):
 
 
 class Delivery(models.Model):
-    """One message to one receiver: a webhook of one monitor or an e-mail to one developer. The content is frozen at the crossing."""
+    """One message to one receiver: a webhook of one monitor or an e-mail to one developer. The content is frozen at
+    the crossing.
+    """
 
     class Channel(models.TextChoices):
         WEBHOOK = "webhook", "Webhook"
@@ -115,7 +150,14 @@ class Delivery(models.Model):
         FAILED = "failed", "Failed"
         CANCELLED = "cancelled", "Cancelled"
 
-    event = models.ForeignKey(TriggerEvent, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries", help_text="Empty: a test.")
+    event = models.ForeignKey(
+        TriggerEvent,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="deliveries",
+        help_text="Empty: a test.",
+    )
     channel = models.CharField(max_length=8, choices=Channel.choices)
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries")
     developer = models.ForeignKey(Developer, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries")
@@ -125,11 +167,21 @@ class Delivery(models.Model):
     message_id = models.CharField(max_length=40, unique=True, default=new_message_id)
     method = models.CharField(max_length=8, blank=True)
     headers_sealed = models.TextField(blank=True, editable=False)
-    body = models.TextField(blank=True, editable=False, help_text="The rendered template with {{ key }} still standing in it, so that no raw key is stored.")
+    body = models.TextField(
+        blank=True,
+        editable=False,
+        help_text="The rendered template with {{ key }} still standing in it, so that no raw key is stored.",
+    )
     attempt_count = models.PositiveIntegerField(default=0)
-    round_attempts = models.PositiveIntegerField(default=0, help_text="Attempts since it was last asked for; the retry schedule counts these.")
+    round_attempts = models.PositiveIntegerField(
+        default=0, help_text="Attempts since it was last asked for; the retry schedule counts these."
+    )
     next_attempt_at = models.DateTimeField(null=True, blank=True)
-    claimed_until = models.DateTimeField(null=True, blank=True, help_text="Sending: until when the claim holds. Pending: until when it need not be woken again.")
+    claimed_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Sending: until when the claim holds. Pending: until when it need not be woken again.",
+    )
     first_attempt_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -138,13 +190,30 @@ class Delivery(models.Model):
         verbose_name_plural = "deliveries"
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(fields=["event", "monitor"], condition=Q(channel="webhook", event__isnull=False), name="delivery_once_per_event_and_monitor"),
-            models.UniqueConstraint(fields=["event", "developer"], condition=Q(channel="email", event__isnull=False), name="delivery_once_per_event_and_developer"),
-            models.CheckConstraint(condition=Q(status__in=["pending", "sending", "delivered", "failed", "cancelled"]), name="delivery_status_known"),
+            models.UniqueConstraint(
+                fields=["event", "monitor"],
+                condition=Q(channel="webhook", event__isnull=False),
+                name="delivery_once_per_event_and_monitor",
+            ),
+            models.UniqueConstraint(
+                fields=["event", "developer"],
+                condition=Q(channel="email", event__isnull=False),
+                name="delivery_once_per_event_and_developer",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["pending", "sending", "delivered", "failed", "cancelled"]),
+                name="delivery_status_known",
+            ),
         ]
         indexes = [
-            models.Index(fields=["next_attempt_at"], condition=Q(status__in=["pending", "sending"]), name="delivery_due"),
-            models.Index(fields=["monitor", "subject", "id"], condition=Q(status__in=["pending", "sending"], attempt_count=0), name="delivery_order"),
+            models.Index(
+                fields=["next_attempt_at"], condition=Q(status__in=["pending", "sending"]), name="delivery_due"
+            ),
+            models.Index(
+                fields=["monitor", "subject", "id"],
+                condition=Q(status__in=["pending", "sending"], attempt_count=0),
+                name="delivery_order",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -192,11 +261,15 @@ class EmailPreference(models.Model):
         OFF = "off", "Never"
 
     developer = models.OneToOneField(Developer, on_delete=models.CASCADE, related_name="email_preference")
-    thresholds = models.CharField("quota e-mails", max_length=10, choices=Thresholds.choices, default=Thresholds.IMMEDIATE)
+    thresholds = models.CharField(
+        "quota e-mails", max_length=10, choices=Thresholds.choices, default=Thresholds.IMMEDIATE
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(thresholds__in=["immediate", "off"]), name="email_preference_known")]
+        constraints = [
+            models.CheckConstraint(condition=Q(thresholds__in=["immediate", "off"]), name="email_preference_known")
+        ]
 
     def __str__(self) -> str:
         return f"{self.developer}: {self.get_thresholds_display()}"

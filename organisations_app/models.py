@@ -50,7 +50,9 @@ class Organisation(models.Model):
 
 
 class AttributeDefinition(models.Model):
-    """A custom attribute of developers, as admins define it: what a value may be, and whether keys carry it as metadata."""
+    """A custom attribute of developers, as admins define it: what a value may be, and whether keys carry it as
+    metadata.
+    """
 
     class Kind(models.TextChoices):
         STRING = "string", "Text"

@@ -1,6 +1,8 @@
-"""Versions of the configuration: every change moves one, and the counter function compares them with each request (rule 1.5).
+"""Versions of the configuration: every change moves one, and the counter function compares them with each request
+(rule 1.5).
 
-A change is `bump(scope)` in its own transaction. On commit the publisher (registered by the layer that speaks to the store)
+A change is `bump(scope)` in its own transaction. On commit the publisher (registered by the layer that speaks to the
+store)
 tells the store; what it could not tell stays marked and is swept later.
 """
 

@@ -25,7 +25,9 @@ def delete_api(api: Api) -> None:
 
 @transaction.atomic
 def save_policy(policy: Policy, access: Iterable[PolicyAccess] | None = None) -> None:
-    """Creates or changes a policy; `access`, if given, replaces its access rights. Raises ValidationError naming the field."""
+    """Creates or changes a policy; `access`, if given, replaces its access rights. Raises ValidationError naming the
+    field.
+    """
     policy.full_clean()
     policy.save()
     if access is not None:

@@ -1,6 +1,8 @@
-"""What is allowed: limits as values, their validation, and how a key's own limits and its policies become one answer. Pure.
+"""What is allowed: limits as values, their validation, and how a key's own limits and its policies become one answer.
+Pure.
 
-The same fields with the same validation stand on keys, policies, access rights and organisation sessions. Section 3 of the
+The same fields with the same validation stand on keys, policies, access rights and organisation sessions. Section 3
+of the
 semantics lives in `effective_terms`.
 """
 
@@ -31,7 +33,8 @@ LIMIT_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """One set of limits in Tyk's units: seconds, requests. `quota_max` -1 is unlimited, `quota_renewal_rate` <= 0 never renews,
+    """One set of limits in Tyk's units: seconds, requests. `quota_max` -1 is unlimited, `quota_renewal_rate` <= 0
+    never renews,
     `rate` or `per` <= 0 is no rate limit."""
 
     quota_max: int = UNLIMITED
@@ -63,7 +66,9 @@ class Limits:
 
 
 def limit_errors(values: Mapping[str, Any]) -> dict[str, str]:
-    """What is wrong with these limit fields (those present), by field name: says what is allowed (rules 2.2, 2.4, 7.2)."""
+    """What is wrong with these limit fields (those present), by field name: says what is allowed (rules 2.2, 2.4,
+    7.2).
+    """
     errors = {name: message for name, check in CHECKS.items() if name in values and (message := check(values[name]))}
     calendar = values.get("quota_period", "rolling") != "rolling"
     if calendar and not errors and (values.get("quota_renewal_rate") or 0) < 0:
@@ -154,7 +159,9 @@ def whole_rate(rate: float, per: float) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTerms:
-    """A policy as the merge sees it. `rights` maps API ids to limits of their own, or None. Empty `partitions` supply all."""
+    """A policy as the merge sees it. `rights` maps API ids to limits of their own, or None. Empty `partitions` supply
+    all.
+    """
 
     id: str
     limits: Limits
@@ -208,7 +215,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What one key may do on one API, merged. `quota` and `rate` may come from different sources (rule 3.4): each is the most
+    """What one key may do on one API, merged. `quota` and `rate` may come from different sources (rule 3.4): each is
+    the most
     generous of its candidates, which stand best first."""
 
     quotas: tuple[Source, ...]
@@ -227,7 +235,9 @@ class Terms:
 
 
 def effective_terms(key: KeyTerms, policies: Iterable[PolicyTerms], api_id: str) -> Terms | None:
-    """The merged terms, or None if this API is not granted (rules 3.1 to 3.6). `policies` are the known ones of the key."""
+    """The merged terms, or None if this API is not granted (rules 3.1 to 3.6). `policies` are the known ones of the
+    key.
+    """
     known = list(policies)
     if key.policies and not known:
         return None
@@ -249,7 +259,9 @@ def _sources(policies: list[PolicyTerms], api_id: str, part: str) -> list[Source
 
 
 def quota_rank(source: Source) -> tuple[float, float, str]:
-    """The most generous quota first: greatest max, then the shorter renewal; the id makes the order of policies irrelevant."""
+    """The most generous quota first: greatest max, then the shorter renewal; the id makes the order of policies
+    irrelevant.
+    """
     limits = source.limits
     return (
         -limits.quota_max if limits.has_quota else -math.inf,

@@ -1,4 +1,6 @@
-"""What is allowed: API definitions, policies and their access rights. The same limit fields stand wherever limits occur."""
+"""What is allowed: API definitions, policies and their access rights. The same limit fields stand wherever limits
+occur.
+"""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -237,7 +239,8 @@ PARTITIONS = ("quota", "rate_limit", "acl", "per_api")
 def partition_error(partitions: frozenset[str]) -> str:
     """Rule 3.5."""
     if "per_api" in partitions and len(partitions) > 1:
-        return "per_api cannot stand with other partitions (quota, rate_limit, acl): it supplies access and limits together"
+        return "per_api cannot stand with other partitions (quota, rate_limit, acl): "
+            "it supplies access and limits together"
     return ""
 
 

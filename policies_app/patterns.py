@@ -57,13 +57,16 @@ def _parse_part(part: str, text: str) -> tuple[str | tuple[str], ...]:
 def _literal(literal: str, text: str) -> str:
     if wrong := LOOKS_LIKE_REFERENCE.search(literal):
         raise PatternError(
-            f"{FIELD} {text!r}: {literal[wrong.start() :]!r} is no reference; write $tyk_meta.NAME (letters, digits, _ - .)"
+            f"{FIELD} {text!r}: {literal[wrong.start() :]!r} is no reference; "
+            "write $tyk_meta.NAME (letters, digits, _ - .)"
         )
     return literal
 
 
 def value_text(value: Any) -> str:
-    """A metadata value as text: numbers in shortest form, lists comma-joined; null, objects and missing are empty (rule 5.3)."""
+    """A metadata value as text: numbers in shortest form, lists comma-joined; null, objects and missing are empty
+    (rule 5.3).
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):

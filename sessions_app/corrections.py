@@ -1,6 +1,7 @@
 """Corrections of usage by people and programs: reset a quota, set what remains. Each is audited (rules 2.10, 2.12).
 
-The one way to do either, for the admin, the REST API and the Tyk dialect alike. They reach the counters that a key really uses,
+The one way to do either, for the admin, the REST API and the Tyk dialect alike. They reach the counters that a key
+really uses,
 also shared ones.
 """
 
@@ -19,7 +20,8 @@ from sessions_app.store import sync_store
 
 
 def reset_quota(key: Key, by: Actor, reason: str = "") -> int:
-    """Usage of every quota counter of the key becomes 0, fired thresholds are forgotten, and a new period begins with the next
+    """Usage of every quota counter of the key becomes 0, fired thresholds are forgotten, and a new period begins with
+    the next
     request. Returns the units used before. Raises StoreUnavailable.
     """
     return _reset(_of_key(key), usage.quota_limits(key), by, reason)
@@ -31,7 +33,8 @@ def reset_organisation_quota(organisation: Organisation, by: Actor, reason: str 
 
 
 def set_remaining(key: Key, remaining: int, by: Actor, reason: str = "", *, api_id: str | None = None) -> int:
-    """Sets what is left of the key's quota: the key-level one, or the one that counts `api_id`. Returns what was left before.
+    """Sets what is left of the key's quota: the key-level one, or the one that counts `api_id`. Returns what was left
+    before.
 
     The period goes on. Raises ValidationError naming `quota_remaining` or `api_id`, StoreUnavailable.
     """

@@ -1,4 +1,6 @@
-"""Why a key may do what it may: each effective limit with its source, its counter, who shares it, and who lost (rule 3.9)."""
+"""Why a key may do what it may: each effective limit with its source, its counter, who shares it, and who lost (rule
+3.9).
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +46,9 @@ class ThresholdState:
 
 @dataclass(frozen=True, slots=True)
 class Sharers:
-    """Other keys that count on the same counter: at most 50 ids. `complete` is False if more keys than we examine might."""
+    """Other keys that count on the same counter: at most 50 ids. `complete` is False if more keys than we examine
+    might.
+    """
 
     key_ids: tuple[str, ...]
     complete: bool

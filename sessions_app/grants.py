@@ -109,7 +109,9 @@ def _throttle(terms: Terms | None) -> Throttle | None:
 
 
 def limits_on(holder: Holder, api: Api, terms: Terms | None) -> tuple[Limit, ...]:
-    """The limits of one request, in the order in which they are reported (rule 2.8). Rule 2.11 leaves out what the API skips."""
+    """The limits of one request, in the order in which they are reported (rule 2.8). Rule 2.11 leaves out what the
+    API skips.
+    """
     zone = holder.key.organisation.timezone
     limits = [*_organisation_limits(holder, zone), *(_key_limits(holder, terms, zone) if terms else ())]
     return tuple(
@@ -144,7 +146,9 @@ def _watched(holder: Holder, kind: str, source: Source, own: tuple[float, ...]) 
 
 
 def key_counter(holder: Holder, source: Source) -> str:
-    """Where the units of this source's limits are counted: the credential's counter, or the custom subject's (section 5)."""
+    """Where the units of this source's limits are counted: the credential's counter, or the custom subject's (section
+    5).
+    """
     organisation_id, subject = holder.key.organisation_id, custom_subject(holder)
     if subject is None:
         return names.key_counter(organisation_id, holder.key.pk, source.scope)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from organisations_app.models import Organisation
 from sessions_app.engine import rollup
@@ -56,7 +57,9 @@ def save_snapshots(taken: TakenSnapshots) -> None:
 
 
 def copy_hours(store: Store, bucket: int) -> int:
-    """Copies the bucket's hourly usage and lets the store forget hours gone by; returns the rows written. Raises StoreUnavailable."""
+    """Copies the bucket's hourly usage and lets the store forget hours gone by; returns the rows written. Raises
+    StoreUnavailable.
+    """
     hours, finished = rollup.read_hours(store, bucket)
     written = sum(
         save_hours(hours[begin : begin + ROWS_PER_STATEMENT]) for begin in range(0, len(hours), ROWS_PER_STATEMENT)
@@ -84,7 +87,7 @@ def save_hours(hours: Sequence[HourOfUsage]) -> int:
     return len(rows)
 
 
-def _stored(hours: Sequence[HourOfUsage]) -> Sequence[UsageHour]:
+def _stored(hours: Sequence[HourOfUsage]) -> QuerySet[UsageHour]:
     return UsageHour.objects.select_for_update().filter(
         key__in={hour.key_id for hour in hours},
         hour__in={_start(hour) for hour in hours},

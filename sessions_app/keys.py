@@ -1,4 +1,5 @@
-"""Keys and organisation sessions: making, changing, rotating and revoking them. Each change is one transaction and holds from
+"""Keys and organisation sessions: making, changing, rotating and revoking them. Each change is one transaction and
+holds from
 the next request on (rule 1.5)."""
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +24,8 @@ def create_key(
     """Saves a new key with one credential and returns the raw key: the only time that it is known.
 
     A key of an application carries its and its developer's ids and attributes as metadata; metadata given wins.
-    `token` is a custom or imported key; None makes one. Raises ValidationError for a token that cannot be a key or is taken.
+    `token` is a custom or imported key; None makes one. Raises ValidationError for a token that cannot be a key or is
+    taken.
     """
     raw = token if token is not None else tokens.new_token()
     if message := tokens.token_error(raw):
@@ -47,7 +49,9 @@ def _policy_expiry(policies: Sequence[str]) -> datetime | None:
 
 @transaction.atomic
 def save_key(key: Key, *, access: Iterable[KeyAccess] | None = None, policies: Sequence[str] | None = None) -> None:
-    """Saves a key; `access` and `policies` (ids in order), if given, replace what it had. Usage is not touched (rule 2.9)."""
+    """Saves a key; `access` and `policies` (ids in order), if given, replace what it had. Usage is not touched (rule
+    2.9).
+    """
     key.clean()
     key.save()
     if access is not None:
@@ -118,7 +122,9 @@ def delete_key(key: Key) -> None:
 
 
 def find_credential(token: str) -> Credential | None:
-    """The credential with this raw key, also one that has ended. One made under an older pepper moves to the current one."""
+    """The credential with this raw key, also one that has ended. One made under an older pepper moves to the current
+    one.
+    """
     if not tokens.may_exist(token):
         return None
     digest, older = tokens.digest(token), tokens.older_digests(token)

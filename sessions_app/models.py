@@ -1,4 +1,5 @@
-"""What a key may still do: keys and their credentials, organisation sessions, and usage as the database remembers it."""
+"""What a key may still do: keys and their credentials, organisation sessions, and usage as the database knows it."""
+
 import secrets
 import string
 
@@ -17,7 +18,9 @@ def new_key_id() -> str:
 
 
 class Key(LimitFields, ThresholdFields, MetaDataFields):
-    """A key's session object. Its secrets are `credentials`; its own limits count unless policies supply them (rule 3.2)."""
+    """A key's session object. Its secrets are `credentials`; its own limits count unless policies supply them (rule
+    3.2).
+    """
 
     id = models.CharField("key id", primary_key=True, max_length=32, default=new_key_id, editable=False)
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="keys")
@@ -62,7 +65,9 @@ class Credential(models.Model):
 
 
 class KeyPolicy(models.Model):
-    """A policy applied to a key, in order. A policy that is gone leaves its id behind: it is skipped, never forgotten (rule 3.6)."""
+    """A policy applied to a key, in order. A policy that is gone leaves its id behind: it is skipped, never forgotten
+    (rule 3.6).
+    """
 
     key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="key_policies")
     policy = models.ForeignKey(Policy, on_delete=models.DO_NOTHING, db_constraint=False, related_name="key_policies")
@@ -85,7 +90,10 @@ class KeyAccess(AccessRightFields):
         abstract = False
         verbose_name = "access right"
         ordering = ["id"]
-        constraints = [*LimitFields.Meta.constraints, models.UniqueConstraint(fields=["key", "api"], name="key_access_once_per_api")]
+        constraints = [
+            *LimitFields.Meta.constraints,
+            models.UniqueConstraint(fields=["key", "api"], name="key_access_once_per_api"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.key_id} on {self.api_id}"
@@ -122,7 +130,9 @@ class UsageSnapshot(models.Model):
 
 
 class UsageHour(models.Model):
-    """Requests of one key on one API in one hour. `epoch` names the life of the store that counted; readers sum over it."""
+    """Requests of one key on one API in one hour. `epoch` names the life of the store that counted; readers sum over
+    it.
+    """
 
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
     key = models.ForeignKey(Key, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
@@ -135,7 +145,10 @@ class UsageHour(models.Model):
     class Meta:
         ordering = ["-hour"]
         constraints = [models.UniqueConstraint(fields=["key", "api", "hour", "epoch"], name="usage_hour_once")]
-        indexes = [models.Index(fields=["organisation", "hour"], name="usage_hour_by_organisation"), models.Index(fields=["hour"], name="usage_hour_by_hour")]
+        indexes = [
+            models.Index(fields=["organisation", "hour"], name="usage_hour_by_organisation"),
+            models.Index(fields=["hour"], name="usage_hour_by_hour"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.key_id} on {self.api_id} at {self.hour:%Y-%m-%d %H}h"

@@ -1,4 +1,5 @@
 """Tells the counter store of changed configuration, so that the next request sees it on every node (rule 1.5)."""
+
 import logging
 from collections.abc import Iterable
 

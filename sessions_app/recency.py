@@ -1,4 +1,5 @@
 """A bounded mapping that forgets what was not used for the longest time. Safe to share between threads."""
+
 from collections import OrderedDict
 from threading import Lock
 from typing import Generic, TypeVar

@@ -3,6 +3,7 @@
 The table is as new as every grant that was compiled in this process, because whoever finds a newer gateway version
 refreshes it (rule 1.5).
 """
+
 from dataclasses import dataclass, field
 
 from django.db.models import QuerySet
@@ -47,7 +48,9 @@ def current() -> RouteTable:
 
 
 def refresh() -> RouteTable:
-    """Reads the table from the database: two queries. The version is read first, so the table is never older than it says."""
+    """Reads the table from the database: two queries. The version is read first, so the table is never older than it
+    says.
+    """
     global _table
     number = versions.numbers([versions.GATEWAY])[versions.GATEWAY]
     loaded = RouteTable(number, _by_segment(Api.objects.filter(is_active=True)))
@@ -70,4 +73,11 @@ def _by_segment(apis: "QuerySet[Api]") -> dict[str, tuple[Route, ...]]:
 
 
 def _route(api: Api) -> Route:
-    return Route(api.pk, api.listen_path, api.target_url, api.strip_listen_path, api.auth_header_name, api.on_store_failure == Api.OnStoreFailure.OPEN)
+    return Route(
+        api.pk,
+        api.listen_path,
+        api.target_url,
+        api.strip_listen_path,
+        api.auth_header_name,
+        api.on_store_failure == Api.OnStoreFailure.OPEN,
+    )

@@ -1,4 +1,7 @@
-"""Secrets that must be read again: encrypted at rest with a key derived from SECRET_KEY (and, for reading, its fallbacks)."""
+"""Secrets that must be read again: encrypted at rest with a key derived from SECRET_KEY (and, for reading, its
+fallbacks).
+"""
+
 import base64
 from functools import lru_cache
 

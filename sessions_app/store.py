@@ -1,4 +1,5 @@
 """The counter store as this process is configured to reach it: one client for threads, one for each event loop."""
+
 import asyncio
 from functools import lru_cache
 from weakref import WeakKeyDictionary

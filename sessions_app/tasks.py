@@ -1,4 +1,7 @@
-"""Housekeeping of the counter store. Each task may be repeated, and a run that finds the store down leaves its work to the next."""
+"""Housekeeping of the counter store. Each task may be repeated, and a run that finds the store down leaves its work
+to the next.
+"""
+
 import logging
 
 from celery import shared_task

@@ -1,4 +1,6 @@
-"""What the database says of a key, read for compiling: the key, its policies, access rights and organisation as pure terms."""
+"""What the database says of a key, read for compiling: the key, its policies, access rights and organisation as pure
+terms.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -44,7 +46,8 @@ class Holder:
 def read_holders(identities: Iterable[tuple[str, str]], api_id: str | None = None) -> dict[str, Holder]:
     """Holders by key id, of `(organisation id, key id)` pairs, in six queries whatever their number.
 
-    With `api_id` only the access rights to that API are read. Versions are read first: a change that comes in between makes the
+    With `api_id` only the access rights to that API are read. Versions are read first: a change that comes in between
+    makes the
     holder look older than it is, never newer.
     """
     pairs = list(identities)

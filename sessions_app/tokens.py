@@ -1,4 +1,7 @@
-"""Raw keys: how they look, how they are recognised, and the digest that stands for them everywhere else (rules 1.2, 1.3)."""
+"""Raw keys: how they look, how they are recognised, and the digest that stands for them everywhere else (rules 1.2,
+1.3).
+"""
+
 import hashlib
 import hmac
 import re
@@ -25,7 +28,7 @@ def new_token() -> str:
 
 def may_exist(token: str) -> bool:
     """False for what needs no look-up: too long, or in our format with a wrong checksum."""
-    if not MIN_LENGTH <= len(token) or len(token.encode()) > MAX_BYTES:
+    if not _is_sized(token):
         return False
     ours = OURS.match(token)
     return ours is None or ours[2] == _checksum(ours[1])
@@ -33,7 +36,7 @@ def may_exist(token: str) -> bool:
 
 def token_error(token: str) -> str:
     """Why a custom key cannot be taken, or an empty text (rule 1.2)."""
-    if not MIN_LENGTH <= len(token) or len(token.encode()) > MAX_BYTES:
+    if not _is_sized(token):
         return f"A key has {MIN_LENGTH} to {MAX_BYTES} characters."
     if not token.isprintable() or token != token.strip():
         return "A key has printable characters only, and no space at its ends."
@@ -62,7 +65,7 @@ def _keyed(pepper: str, token: str) -> str:
 def hint(token: str) -> str:
     """Prefix and last four, for people: `tg_…AbC4`. Short custom keys show less, never more than a third."""
     prefix = PREFIX if token.startswith(PREFIX) else ""
-    return f"{prefix}…{token[-min(4, len(token) // 3):]}"
+    return f"{prefix}…{token[-min(4, len(token) // 3) :]}"
 
 
 def _checksum(secret: str) -> str:
@@ -71,3 +74,7 @@ def _checksum(secret: str) -> str:
         number, digit = divmod(number, len(ALPHANUMERIC))
         text = ALPHANUMERIC[digit] + text
     return text
+
+
+def _is_sized(token: str) -> bool:
+    return len(token) >= MIN_LENGTH and len(token.encode()) <= MAX_BYTES

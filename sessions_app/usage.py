@@ -17,7 +17,8 @@ from sessions_app.terms import Holder, read_holders
 class QuotaUsage:
     """One quota counter of a key. `scope` is "", `policy:<id>` or `api:<id>`; `api_ids` are the APIs that it counts.
 
-    `renews_at` is in unix seconds; None when the quota never renews or no period runs (it begins with the next request).
+    `renews_at` is in unix seconds; None when the quota never renews or no period runs (it begins with the next
+    request).
     `shared`: the counter belongs to a custom rate limit key (section 5).
     """
 
@@ -56,7 +57,9 @@ def key_quotas(keys: Sequence[Key]) -> dict[str, list[QuotaUsage]]:
 
 
 def organisation_quotas(organisation_ids: Iterable[str]) -> dict[str, QuotaUsage]:
-    """Live organisation quotas by organisation id, of those that have one, in one round trip. Raises StoreUnavailable."""
+    """Live organisation quotas by organisation id, of those that have one, in one round trip. Raises
+    StoreUnavailable.
+    """
     sessions = OrgSession.objects.select_related("organisation").filter(organisation__in=list(organisation_ids))
     limits = {session: limit for session in sessions if (limit := organisation_quota(session))}
     looks = [_bare_grant(session.organisation_id, limit) for session, limit in limits.items()]
@@ -68,7 +71,9 @@ def organisation_quotas(organisation_ids: Iterable[str]) -> dict[str, QuotaUsage
 
 
 def reset_key_quota(key: Key) -> int:
-    """Resets every quota counter that the key really uses, also a shared one; returns the units used before. Raises StoreUnavailable."""
+    """Resets every quota counter that the key really uses, also a shared one; returns the units used before. Raises
+    StoreUnavailable.
+    """
     holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
     limits = {limit.counter: limit for source, _ in quota_sources(holder) for limit in [_quota(holder, source)]}
     return sum(check.reset(sync_store(), snapshots, limit) for limit in limits.values())

@@ -2,6 +2,7 @@
 
 Who is told lives in a higher layer, which `settings.GATEWAY_WATCH` names: this is what it answers.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache

@@ -1,4 +1,6 @@
-"""The main job, end to end, with every real process: a key is enforced, a threshold is told, and nothing is forgotten."""
+"""The main job, end to end, with every real process: a key is enforced, a threshold is told, and nothing is
+forgotten.
+"""
 
 import email
 import email.policy
@@ -42,7 +44,10 @@ def free_key(up: Up) -> str:
 
 
 def webhooks(up: Up) -> list[dict[str, str]]:
-    return [json.loads(json.loads(file.read_text())["body"]) for file in sorted((up.var_dir / "demo" / "inbox").glob("*.json"))]
+    return [
+        json.loads(json.loads(file.read_text())["body"])
+        for file in sorted((up.var_dir / "demo" / "inbox").glob("*.json"))
+    ]
 
 
 def mails(up: Up) -> list[EmailMessage]:
@@ -51,7 +56,7 @@ def mails(up: Up) -> list[EmailMessage]:
         for part in file.read_bytes().split(b"\n" + b"-" * 79 + b"\n"):
             if part.strip():
                 found.append(email.message_from_bytes(part, policy=email.policy.default))
-    return found  # type: ignore[return-value]
+    return found
 
 
 def test_the_eleventh_request_is_denied_and_both_thresholds_are_told_once(up):
@@ -62,16 +67,19 @@ def test_the_eleventh_request_is_denied_and_both_thresholds_are_told_once(up):
         answers.append(call(up, "/echo/hello", key))
         time.sleep(0.25)  # the Free plan allows 5 requests a second
     assert [status for status, _, _ in answers] == [200] * 10 + [429]
-    status, headers, body = answers[0]
+    _, headers, body = answers[0]
     assert body["path"].endswith("/hello")
     assert headers["x-ratelimit-remaining"] == "9" and '"key-quota";q=10;w=60' in headers["ratelimit-policy"]
-    status, headers, problem = answers[-1]
+    _, headers, problem = answers[-1]
     assert headers["content-type"] == "application/problem+json" and 1 <= int(headers["retry-after"]) <= 60
     assert (problem["code"], problem["violated-policies"]) == ("quota_exceeded", ["key-quota"])
 
     wait_for(lambda: len(webhooks(up)) >= 2 and len(mails(up)) >= 2, 20)
     time.sleep(1.5)  # nothing more may come
-    assert [(each["trigger_limit"], each["key"], each["org"]) for each in webhooks(up)] == [("50", key, "acme"), ("80", key, "acme")]
+    assert [(each["trigger_limit"], each["key"], each["org"]) for each in webhooks(up)] == [
+        ("50", key, "acme"),
+        ("80", key, "acme"),
+    ]
     assert sorted(str(mail["To"]) for mail in mails(up)) == ["developer@acme.example"] * 2
     assert not any(key in mail.as_string() for mail in mails(up))
 

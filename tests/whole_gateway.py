@@ -19,7 +19,11 @@ class Up:
         self.var_dir, self.port = var_dir, port
         environment = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
         environment |= {"GATEWAY_VAR_DIR": str(var_dir), "PORT": str(port), "DEBUG": "true"}
-        environment |= {"DJANGO_SETTINGS_MODULE": "gateway_project.settings", "GATEWAY_DEMO": "1" if demo else "0", **variables}
+        environment |= {
+            "DJANGO_SETTINGS_MODULE": "gateway_project.settings",
+            "GATEWAY_DEMO": "1" if demo else "0",
+            **variables,
+        }
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "up", *(() if demo else ("--no-demo",))],
             cwd=BASE_DIR,

@@ -1,6 +1,7 @@
 """Section 3: how a key's own limits and its policies become one answer."""
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,11 +14,11 @@ LARGE = Limits(quota_max=50, quota_renewal_rate=600, rate=5, per=1)
 OWN = Limits(quota_max=3, quota_renewal_rate=30)
 
 
-def key(*policies: str, **changes: object) -> KeyTerms:
+def key(*policies: str, **changes: Any) -> KeyTerms:
     return KeyTerms(**{"id": "k", "limits": OWN, "rights": {}, "policies": policies, **changes})
 
 
-def policy(name: str, limits: Limits = SMALL, **changes: object) -> PolicyTerms:
+def policy(name: str, limits: Limits = SMALL, **changes: Any) -> PolicyTerms:
     return PolicyTerms(**{"id": name, "limits": limits, "rights": {"a": None}, **changes})
 
 

@@ -1,4 +1,5 @@
 """Reset and set-remaining: one function each, audited (rules 2.10, 2.12)."""
+
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -32,7 +33,12 @@ def test_a_reset_is_audited_with_who_why_and_how_much(made):
     request(token), request(token), request(token, "b")
     assert corrections.reset_quota(key, ADA, "new contract") == 3
     entry = AuditEntry.objects.get()
-    assert (entry.actor, entry.action, entry.subject_id, entry.reason) == ("admin:ada", "reset-quota", key.pk, "new contract")
+    assert (entry.actor, entry.action, entry.subject_id, entry.reason) == (
+        "admin:ada",
+        "reset-quota",
+        key.pk,
+        "new contract",
+    )
     assert sorted(entry.before["used"].values()) == [1, 2] and set(entry.after["used"].values()) == {0}
     assert [quota.used for quota in usage.key_quotas([key])[key.pk]] == [0, 0]
 

@@ -1,4 +1,5 @@
 """Rule 3.9: every effective number can be explained."""
+
 import pytest
 
 from organisations_app.models import Organisation
@@ -44,7 +45,12 @@ def test_names_the_winner_and_the_losers_of_each_limit(acme, api):
     by_name = {limit.name: limit for limit in told.limits}
     assert list(by_name) == [LimitName.ORG_QUOTA, LimitName.KEY_RATE, LimitName.KEY_QUOTA]
     quota, rate, org = by_name[LimitName.KEY_QUOTA], by_name[LimitName.KEY_RATE], by_name[LimitName.ORG_QUOTA]
-    assert (quota.origin.id, quota.origin.name, quota.origin.scope, [loser.id for loser in quota.losers]) == ("large", "Large", "policy:large", ["small"])
+    assert (quota.origin.id, quota.origin.name, quota.origin.scope, [loser.id for loser in quota.losers]) == (
+        "large",
+        "Large",
+        "policy:large",
+        ["small"],
+    )
     assert (rate.origin.id, [loser.id for loser in rate.losers]) == ("small", ["large"])
     assert (org.origin.kind, org.origin.id, org.subject) == ("organisation", "acme", None)
     assert told.unknown_policies == ("gone",) and told.refusal is None
@@ -56,7 +62,10 @@ def test_shows_usage_and_which_thresholds_have_fired(acme, api):
     request(token), request(token)
     [quota] = explain(key, api).limits
     assert (quota.state.used, quota.state.remaining) == (2, 2)
-    assert [(each.percent, each.needed, each.asked_by, each.fired) for each in quota.thresholds] == [("50", 2, "own", True), ("80", 4, "global", False)]
+    assert [(each.percent, each.needed, each.asked_by, each.fired) for each in quota.thresholds] == [
+        ("50", 2, "own", True),
+        ("80", 4, "global", False),
+    ]
 
 
 def test_names_the_custom_subject_and_who_shares_its_counter(acme, api):

@@ -1,4 +1,7 @@
-"""What is compiled from the database: refusals in the order of rule 1.4, counters by section 3 and 5, thresholds by 7.2."""
+"""What is compiled from the database: refusals in the order of rule 1.4, counters by section 3 and 5, thresholds by
+7.2.
+"""
+
 import json
 from datetime import timedelta
 
@@ -45,7 +48,7 @@ def make(acme, api, **fields) -> tuple[Key, str]:
 
 def quota_of(grant: Grant | Refusal) -> QuotaLimit:
     assert isinstance(grant, Grant)
-    [quota] = [limit for limit in grant.limits if limit.name is LimitName.KEY_QUOTA]
+    [quota] = [limit for limit in grant.limits if isinstance(limit, QuotaLimit) and limit.name is LimitName.KEY_QUOTA]
     return quota
 
 
@@ -111,7 +114,10 @@ def test_refusals_come_in_order(acme, api, block_key, block_organisation, grant_
 def test_an_inactive_policy_blocks_its_keys(acme, api):
     policy = Policy.objects.create(id="p", organisation=acme, name="p", is_inactive=True)
     PolicyAccess.objects.create(policy=policy, api=api)
-    assert grants.compile_grant(keys.create_key(Key(organisation=acme), policies=["p"]), "a").refusal is Refusal.INACTIVE_KEY
+    assert (
+        grants.compile_grant(keys.create_key(Key(organisation=acme), policies=["p"]), "a").refusal
+        is Refusal.INACTIVE_KEY
+    )
 
 
 def test_a_key_whose_policies_are_gone_is_forbidden(acme, api):
@@ -138,7 +144,11 @@ def test_a_custom_subject_is_shared_inside_the_organisation_only(acme, api):
 def test_policies_metadata_decides_the_subject_and_the_scope_is_dropped(acme, api):
     for name in ("p", "q"):
         policy = Policy.objects.create(
-            id=name, organisation=acme, name=name, quota_max=5, meta_data={"rate_limit_pattern": "$tyk_meta.DeveloperID"}
+            id=name,
+            organisation=acme,
+            name=name,
+            quota_max=5,
+            meta_data={"rate_limit_pattern": "$tyk_meta.DeveloperID"},
         )
         PolicyAccess.objects.create(policy=policy, api=api)
     meta_data = {"DeveloperID": 7, "rate_limit_pattern": "own"}
@@ -150,7 +160,11 @@ def test_policies_metadata_decides_the_subject_and_the_scope_is_dropped(acme, ap
 def test_thresholds_are_the_keys_own_and_the_global_one(acme, api, watched):
     _, token = make(acme, api, quota_max=10, trigger_limits=[90.0, 12.5])
     thresholds = quota_of(grants.compile_grant(token, "a")).thresholds
-    assert [(each.label, each.needed, each.own) for each in thresholds] == [("12.5", 2, True), ("80", 8, False), ("90", 9, True)]
+    assert [(each.label, each.needed, each.own) for each in thresholds] == [
+        ("12.5", 2, True),
+        ("80", 8, False),
+        ("90", 9, True),
+    ]
 
 
 def test_nobody_watching_means_no_thresholds(acme, api, monkeypatch):

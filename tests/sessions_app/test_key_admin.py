@@ -98,7 +98,7 @@ def test_the_list_shows_the_live_usage_of_a_page_in_at_most_12_queries(
     with django_assert_max_num_queries(12):
         html = admin_client.get(LIST).content.decode()
     assert html.count('class="usage-bar"') == 12
-    assert '<strong>7</strong> / 10' in html and "70 %" in html and "renews in" in html
+    assert "<strong>7</strong> / 10" in html and "70 %" in html and "renews in" in html
 
 
 def test_the_list_works_without_the_store_and_says_so(admin_client: Client, key: Key, settings: Any) -> None:

@@ -1,4 +1,5 @@
 """Making, changing, rotating and revoking keys."""
+
 from datetime import timedelta
 
 import pytest
@@ -28,7 +29,13 @@ def test_a_raw_key_is_found_but_never_stored(acme):
 
 @pytest.mark.parametrize(
     ("token", "words"),
-    [("ab", "3 to 256"), ("x" * 257, "3 to 256"), ("tab\tinside", "printable"), (" ends", "printable"), ("tg_" + "a" * 32 + "_000000", "checksum")],
+    [
+        ("ab", "3 to 256"),
+        ("x" * 257, "3 to 256"),
+        ("tab\tinside", "printable"),
+        (" ends", "printable"),
+        ("tg_" + "a" * 32 + "_000000", "checksum"),
+    ],
 )
 def test_refuses_what_cannot_be_a_key_and_saves_nothing(acme, token, words):
     with pytest.raises(ValidationError, match=words):

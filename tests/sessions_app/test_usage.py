@@ -1,4 +1,5 @@
 """Live usage, reset, snapshots and hourly usage, against a real store."""
+
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -55,7 +56,14 @@ def test_usage_shows_the_key_level_counter_first_and_per_api_ones_after(acme):
     key, token = make(acme, quota_max=10, quota_renewal_rate=60)
     request(token), request(token), request(token, "b")
     [root, on_b] = usage.key_quotas([key])[key.pk]
-    assert (root.scope, root.api_ids, root.used, root.remaining, root.max, root.period_seconds) == ("", ("a",), 2, 8, 10, 60)
+    assert (root.scope, root.api_ids, root.used, root.remaining, root.max, root.period_seconds) == (
+        "",
+        ("a",),
+        2,
+        8,
+        10,
+        60,
+    )
     assert abs(root.renews_at - (timezone.now().timestamp() + 60)) < 3
     assert (on_b.api_id, on_b.used, on_b.remaining, on_b.renews_at) == ("b", 1, 1, None)
 
@@ -63,7 +71,7 @@ def test_usage_shows_the_key_level_counter_first_and_per_api_ones_after(acme):
 def test_looking_creates_and_counts_nothing(acme, store):
     key, _ = make(acme, quota_max=10)
     assert usage.key_quotas([key])[key.pk][0].used == 0
-    assert not [name for name in store.scan_iter("*:c:*")]
+    assert not list(store.scan_iter("*:c:*"))
 
 
 def test_usage_of_many_keys_is_one_round_trip_and_few_queries(acme, django_assert_max_num_queries, monkeypatch):
@@ -74,14 +82,21 @@ def test_usage_of_many_keys_is_one_round_trip_and_few_queries(acme, django_asser
     client = sync_store()
     monkeypatch.setattr(usage, "sync_store", lambda: client)
     real = type(client).call_many
-    monkeypatch.setattr(type(client), "call_many", lambda self, batch: calls.append(len(batch)) or real(self, batch))
+
+    def counted(self, batch):
+        calls.append(len(batch))
+        return real(self, batch)
+
+    monkeypatch.setattr(type(client), "call_many", counted)
     with django_assert_max_num_queries(8):
         assert len(usage.key_quotas(many)) == 20
     assert calls == [40]
 
 
 def test_reset_reaches_the_shared_counter_that_the_key_really_uses(acme):
-    policy = Policy.objects.create(id="p", organisation=acme, name="p", quota_max=2, meta_data={"rate_limit_pattern": "$tyk_meta.team"})
+    policy = Policy.objects.create(
+        id="p", organisation=acme, name="p", quota_max=2, meta_data={"rate_limit_pattern": "$tyk_meta.team"}
+    )
     PolicyAccess.objects.create(policy=policy, api_id="a")
     one, two = (Key(organisation=acme, meta_data={"team": "red"}) for _ in range(2))
     token, other = (keys.create_key(key, policies=["p"]) for key in (one, two))
@@ -126,7 +141,7 @@ def test_hourly_usage_is_copied_once_however_often_it_is_repeated(acme):
 
 
 def test_hourly_usage_goes_on_after_the_store_lost_its_counts(acme, store):
-    key, token = make(acme)
+    _, token = make(acme)
     request(token), request(token)
     tasks.roll_up_usage()
     lose_everything(store)

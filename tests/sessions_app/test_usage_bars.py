@@ -67,7 +67,14 @@ def test_a_quota_is_called_by_what_it_counts(scope, apis, title):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(1, "1 second"), (60, "1 minute"), (90, "90 seconds"), (5400, "90 minutes"), (86_400, "1 day"), (0.5, "0.5 seconds")],
+    [
+        (1, "1 second"),
+        (60, "1 minute"),
+        (90, "90 seconds"),
+        (5400, "90 minutes"),
+        (86_400, "1 day"),
+        (0.5, "0.5 seconds"),
+    ],
 )
 def test_durations_are_exact_in_the_largest_unit(seconds, text):
     assert duration_text(seconds) == text
