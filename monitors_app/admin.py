@@ -28,7 +28,7 @@ from monitors_app.models import Attempt, Delivery, Monitor, TriggerEvent
 from monitors_app.monitors import MASK, delete_monitor, headers_of, save_monitor
 from monitors_app.transports import TransportError
 from organisations_app.admin_confirmation import Question, ReasonForm, ask, is_confirmed
-from sessions_app.sealing import SealBroken
+from organisations_app.sealing import SealBroken
 
 STATUS_COLOURS = {
     "Delivered": "success",

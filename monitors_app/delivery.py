@@ -13,7 +13,7 @@ from monitors_app.audience import listens
 from monitors_app.models import Attempt, Delivery, Monitor
 from monitors_app.transports import Answer, Email, TransportError, Webhook
 from monitors_app.wakeups import wake, wake_notice
-from sessions_app.sealing import SealBroken
+from organisations_app.sealing import SealBroken
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,7 @@ from django.utils import timezone
 
 from monitors_app import bodies, signing
 from monitors_app.models import Delivery, Monitor
-from organisations_app import versions
-from sessions_app import sealing
+from organisations_app import sealing, versions
 
 # Stands for a stored secret wherever one is read; written back, it keeps what is stored (rule 7.8).
 MASK = "••••••"

@@ -12,7 +12,7 @@ from monitors_app import bodies, signing
 from monitors_app.models import Delivery, Monitor, TriggerEvent
 from monitors_app.monitors import headers_of
 from monitors_app.transports import Webhook
-from sessions_app import sealing
+from organisations_app import sealing
 
 logger = logging.getLogger(__name__)
 

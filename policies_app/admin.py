@@ -97,7 +97,7 @@ class PolicyAdmin(LimitColumns, VersionedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Policy]:
         policies: QuerySet[Policy] = super().get_queryset(request)
-        return policies.annotate(key_count=Count("key_policies"))
+        return policies.annotate(key_count=Count("key_policies")).order_by("name", "id")
 
     def config_scopes(self, obj: Policy) -> Iterable[str]:
         return [GATEWAY]

@@ -41,6 +41,6 @@ def save_policy(policy: Policy, access: Iterable[PolicyAccess] | None = None) ->
 
 @transaction.atomic
 def delete_policy(policy: Policy) -> None:
-    """Deletes a policy. Keys keep its id in their list: it is skipped, and the last one takes access away (rule 3.6)."""
+    """Deletes a policy. Keys keep its id: it is skipped, and the last one takes access away (rule 3.6)."""
     policy.delete()
     versions.bump(versions.GATEWAY)

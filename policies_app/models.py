@@ -239,8 +239,7 @@ PARTITIONS = ("quota", "rate_limit", "acl", "per_api")
 def partition_error(partitions: frozenset[str]) -> str:
     """Rule 3.5."""
     if "per_api" in partitions and len(partitions) > 1:
-        return "per_api cannot stand with other partitions (quota, rate_limit, acl): "
-            "it supplies access and limits together"
+        return "per_api cannot stand with other partitions (quota, rate_limit, acl): it supplies access and limits both"
     return ""
 
 

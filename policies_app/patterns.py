@@ -16,7 +16,7 @@ class PatternError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Parts that were separated by `|`; each a sequence of literals (str) and references (a one-tuple with the name)."""
+    """Parts that were separated by `|`; each a sequence of literals (str) and references (a tuple with the name)."""
 
     parts: tuple[tuple[str | tuple[str], ...], ...]
 

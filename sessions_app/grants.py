@@ -9,11 +9,12 @@ from functools import lru_cache
 
 from django.utils import timezone
 
+from organisations_app import sealing
 from policies_app.limits import Limits, Source, Terms, effective_terms, threshold_label, usage_needed, whole_rate
 from policies_app.models import Api
 from policies_app.patterns import FIELD, Pattern, parse
 from policies_app.periods import period_starts_ms
-from sessions_app import sealing, tokens
+from sessions_app import tokens
 from sessions_app.engine import names
 from sessions_app.engine.types import Grant, Limit, LimitName, QuotaLimit, RateLimit, Refusal, Threshold, Throttle
 from sessions_app.keys import find_credential

@@ -1,15 +1,13 @@
 """What a key may still do: keys and their credentials, organisation sessions, and usage as the database knows it."""
 
 import secrets
-import string
 
 from django.core.exceptions import ValidationError
 from django.db import models
 
 from organisations_app.models import Application, Organisation
+from organisations_app.secret_texts import ALPHANUMERIC
 from policies_app.models import AccessRightFields, Api, LimitFields, MetaDataFields, Policy, ThresholdFields
-
-ALPHANUMERIC = string.digits + string.ascii_letters
 
 
 def new_key_id() -> str:

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from yarl import URL
 
+from sessions_app.edge import paths
 from sessions_app.edge.answers import Header, Scope
 from sessions_app.edge.rendering import LIMIT_HEADERS
 from sessions_app.routes import Route
@@ -37,7 +38,7 @@ def upstream_url(route: Route, raw_path: bytes, query_string: bytes) -> URL:
     """Where the request goes: path and query byte by byte, only the listen path gives way to the target's."""
     origin, base = _target(route.target_url)
     path = raw_path.decode("latin-1")
-    rest = path[len(route.listen_path) - 1 :] if route.strip_listen_path else path
+    rest = (paths.rest_of(path, route.listen_path) or "") if route.strip_listen_path else path
     joined = base + rest.removeprefix("/") if base.endswith("/") else base + rest
     query = f"?{query_string.decode('latin-1')}" if query_string else ""
     return URL(f"{origin}{joined or '/'}{query}", encoded=True)
@@ -99,13 +100,13 @@ def named_in_connection(value: bytes) -> frozenset[bytes]:
     return frozenset(name.strip().lower() for name in value.split(b",")) - {b"content-length", b"content-type", b"host"}
 
 
-def has_body(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a body follows. HTTP/2 needs no header to announce one."""
+def has_body(scope: Scope, headers: Mapping[bytes, bytes]) -> bool | None:
+    """Whether a body follows. None: HTTP/2 needs no header to announce one, only its first piece tells."""
     if b"transfer-encoding" in headers:
         return True
     if b"content-length" in headers:
         return headers[b"content-length"].strip() != b"0"
-    return not scope["http_version"].startswith("1")
+    return False if scope["http_version"].startswith("1") else None
 
 
 def wants_websocket(headers: Mapping[bytes, bytes]) -> bool:

@@ -4,12 +4,31 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sessions_app import grants, routes
+from sessions_app.edge import paths
 from sessions_app.edge.threads import in_thread
 from sessions_app.engine.types import Grant, Refusal, Snapshot
 from sessions_app.routes import Route, RouteTable
 from sessions_app.usage import snapshots
 
 Headers = Mapping[bytes, bytes]
+
+
+class RouteChanged(Exception):
+    """The path leads elsewhere since the request was matched: it has to be judged anew. Nothing was counted."""
+
+
+class Request(NamedTuple):
+    """What is judged. `path` is decoded. `raw_path`, as it came, is given when the request will be passed on."""
+
+    path: str
+    headers: Headers
+    raw_path: str | None = None
+
+    def route_in(self, table: RouteTable) -> Route | None:
+        route = table.match(self.path)
+        if route is None or self.raw_path is None or paths.rest_of(self.raw_path, route.listen_path) is not None:
+            return route
+        return None
 
 
 class RouteChanged(Exception):

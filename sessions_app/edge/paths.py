@@ -18,3 +18,18 @@ def plain_target(target: str) -> str:
     """The path of a request target as proxies report it, such as `/orders/%7Bid%7D?x=1`: decoded and plain."""
     path = target.partition("?")[0]
     return plain(unquote(path) if "%" in path else path)
+
+
+def rest_of(raw_path: str, listen_path: str) -> str | None:
+    """What a raw path asks for under a listen path, byte by byte and with its slash; "" for `/orders` under `/orders/`.
+
+    None if it is not under it as it stands: the path that was matched is another one than a server behind us will see.
+    """
+    if raw_path.startswith(listen_path):
+        return raw_path[len(listen_path) - 1 :]
+    depth = listen_path.count("/")
+    parts = raw_path.split("/", depth)
+    begin = unquote("/".join(parts[:depth]))
+    if begin != listen_path[:-1]:
+        return None
+    return f"/{parts[depth]}" if len(parts) > depth else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from sessions_app.edge import forwarding, metrics
-from sessions_app.edge.answers import Header, Receive, Scope, Send
+from sessions_app.edge.answers import Header, Message, Receive, Scope, Send
 from sessions_app.routes import Route
 
 LONGEST_HEADER_LINE = 65_536
@@ -33,32 +33,47 @@ class CallerGone(Exception):
 class CallerBody:
     """The request's body as a stream, and afterwards the news that the caller went away: both come out of `receive`."""
 
-    def __init__(self, receive: Receive, expected: bool) -> None:
-        self.is_expected = expected
+    def __init__(self, receive: Receive, expected: bool | None) -> None:
         self._receive = receive
+        self._expected = expected
+        self._first: Message | None = None
         self._ended = asyncio.Event()
         self._gone = False
-        if not expected:
+        if expected is False:
             self._ended.set()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        more = True
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                self._gone = True
+    async def exists(self) -> bool:
+        """Whether there is a body. Where no header tells (`expected` None), its first piece does."""
+        if self._expected is None:
+            self._first = await self._next()
+            self._expected = bool(self._first.get("body") or self._first.get("more_body"))
+            if not self._expected:
                 self._ended.set()
-                raise CallerGone
+        return self._expected
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        message = self._first or await self._next()
+        while not self._gone:
             if chunk := message.get("body"):
                 yield chunk
-            more = message.get("more_body", False)
-        self._ended.set()
+            if not message.get("more_body", False):
+                self._ended.set()
+                return
+            message = await self._next()
+        raise CallerGone
 
     async def until_gone(self) -> None:
         """Returns when the caller has gone. Reads nothing of the body: that is the upstream's to pace."""
         await self._ended.wait()
         while not self._gone:
-            self._gone = (await self._receive())["type"] == "http.disconnect"
+            await self._next()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._gone = True
+            self._ended.set()
+        return message
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +141,7 @@ class Proxy:
             scope["method"],
             forwarding.upstream_url(passage.route, scope["raw_path"], scope["query_string"]),
             headers=forwarding.upstream_headers(scope, passage.headers, passage.key_headers),
-            data=body.chunks() if body.is_expected else None,
+            data=body.chunks() if await body.exists() else None,
             allow_redirects=False,
         )
 

@@ -15,7 +15,7 @@ from celery import current_app
 
 from monitors_app.models import Monitor
 from monitors_app.monitors import save_monitor
-from sessions_app import sealing
+from organisations_app import sealing
 from sessions_app.engine.types import Crossing
 
 RAW_KEY = 'tg_canary"quoted\\and-long-enough-to-be-found'

@@ -9,7 +9,7 @@ from standardwebhooks import Webhook
 from monitors_app import attempts, claims, delivery, ledger, transports
 from monitors_app.models import Attempt, Delivery, EmailPreference, Monitor, Pacing, TriggerEvent
 from monitors_app.monitors import save_monitor, switch_off
-from sessions_app import sealing
+from organisations_app import sealing
 from tests.factories import AcmeFactory, KeyFactory, MonitorFactory
 from tests.monitors_app.conftest import RAW_KEY
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from monitors_app.models import Attempt, Delivery, Monitor, TriggerEvent
 from monitors_app.monitors import MASK, gateway_monitor, header_map, save_monitor
+from organisations_app import sealing
 from organisations_app.models import ConfigVersion
-from sessions_app import sealing
 from tests.admin_pages import errors_of, submit
 from tests.factories import AcmeFactory
 

@@ -8,7 +8,7 @@ from monitors_app.models import Monitor
 from monitors_app.monitors import MASK, header_map
 from monitors_app.tyk import monitor_from_tyk
 from organisations_app.models import ConfigVersion
-from sessions_app.sealing import unseal
+from organisations_app.sealing import unseal
 from tests.administration import pointers
 
 pytestmark = pytest.mark.django_db

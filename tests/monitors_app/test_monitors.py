@@ -9,8 +9,7 @@ from django.utils import timezone
 from monitors_app import monitors, signing
 from monitors_app.models import Delivery, Monitor
 from monitors_app.monitors import MASK, save_monitor
-from organisations_app import versions
-from sessions_app import sealing
+from organisations_app import sealing, versions
 from tests import factories
 
 pytestmark = pytest.mark.django_db

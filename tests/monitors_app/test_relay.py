@@ -9,8 +9,9 @@ from standardwebhooks import Webhook
 
 from monitors_app import ledger, outbox, relay, tasks
 from monitors_app.models import Delivery, TriggerEvent
+from organisations_app import sealing
 from policies_app.models import Api
-from sessions_app import grants, keys, sealing, usage
+from sessions_app import grants, keys, usage
 from sessions_app.engine import check, names
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Key, KeyAccess

@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from organisations_app import sealing
 from organisations_app.models import Organisation
 from policies_app.models import Api, Policy, PolicyAccess
-from sessions_app import grants, keys, sealing
+from sessions_app import grants, keys
 from sessions_app.engine import names
 from sessions_app.engine.types import Grant, LimitName, QuotaLimit, RateLimit, Refusal
 from sessions_app.models import Key, KeyAccess, OrgSession

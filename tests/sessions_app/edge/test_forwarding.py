@@ -129,7 +129,8 @@ BODIES = {
     "length": ({b"content-length": b"3"}, "1.1", True),
     "length 0": ({b"content-length": b"0"}, "1.1", False),
     "chunked": ({b"transfer-encoding": b"chunked"}, "1.1", True),
-    "http/2 needs no header": ({}, "2", True),
+    "http/2 needs no header": ({}, "2", None),
+    "http/2 with a length": ({b"content-length": b"3"}, "2", True),
 }
 
 

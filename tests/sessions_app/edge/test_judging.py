@@ -160,7 +160,7 @@ def test_a_raw_path_outside_of_the_route_leads_nowhere(world):
     """The upstream would see another path than the one that is judged."""
     world.api("a"), world.api("b")
     token = world.key()
-    for raw in ("/a/../b/", "/%62/", "//b/"):
+    for raw in ("/a/../b/", "//b/", "/a/..%2Fb/"):
         assert judge(Request("/b/", {b"x-api-key": token.encode()}, raw)).decision.refusal is Refusal.UNKNOWN_API
     assert judge(Request("/b/x", {b"x-api-key": token.encode()}, "/b/y/../x")).passes
 

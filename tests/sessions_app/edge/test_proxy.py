@@ -163,7 +163,7 @@ def test_the_raw_path_is_kept_byte_by_byte(site):
     assert site.echo(target)["target"] == "/base/%7Eb%2Fc//d;e=1,f/./%zz?x=[1]&y=a+b&&"
 
 
-@pytest.mark.parametrize("target", ["/a/../custom/x", "/a/..%2fsecret", "/%61/x", "//a/x", "/a/%2e%2e/%2e%2e/etc"])
+@pytest.mark.parametrize("target", ["/a/../custom/x", "/a/..%2fsecret", "//a/x", "/a/%2e%2e/%2e%2e/etc"])
 def test_paths_that_the_upstream_would_read_differently_lead_nowhere(site, target):
     response, _ = site.ask("GET", target)
     assert response.status == 404
