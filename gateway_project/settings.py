@@ -268,14 +268,14 @@ REST_FRAMEWORK: dict[str, Any] = {
         "organisations_app.rest.authentication.TokenAuthentication",  # first: its challenge goes with a 401
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["organisations_app.rest.authentication.IsAdministrator"],
+    "DEFAULT_PERMISSION_CLASSES": ["organisations_app.rest.authentication.MayUse"],
     "EXCEPTION_HANDLER": "organisations_app.rest.problems.handle",
     "DEFAULT_PAGINATION_CLASS": "organisations_app.rest.pagination.Pages",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["organisations_app.rest.parsing.DocumentParser"],
     "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
-        "rest_framework.filters.OrderingFilter",
+        "organisations_app.rest.filters.StrictFilters",
+        "organisations_app.rest.filters.StrictOrdering",
     ],
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {

@@ -55,3 +55,11 @@ def record(
         before=dict(before or {}),
         after=dict(after or {}),
     )
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The members that a change touched, as they were and as they became."""
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return {name: before[name] for name in names if name in before}, {
+        name: after[name] for name in names if name in after
+    }

@@ -181,3 +181,54 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} of {self.subject_kind} {self.subject_id} by {self.actor}"
+
+
+class AdminToken(models.Model):
+    """A program's way into `/api/v1`: what it may do (scopes), where (one organisation or all) and until when.
+
+    Only a keyed digest of it is stored.
+    """
+
+    name = models.CharField(max_length=200)
+    organisation = models.ForeignKey(
+        Organisation,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="admin_tokens",
+        help_text="Empty: all organisations.",
+    )
+    scopes = models.JSONField(default=list)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=24, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="To the minute.")
+    created_by = models.CharField(max_length=200, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "admin token"
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint})"
+
+
+class GivenAnswer(models.Model):
+    """The answer to a request with an `Idempotency-Key`, kept for a day to be given again.
+
+    `digest` is of the sender and the key, `request_digest` of what was sent. The body is sealed: it may hold a raw key.
+    """
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    request_digest = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(default=0)
+    headers = models.JSONField(default=dict)
+    body_sealed = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="given_answer_created")]
+
+    def __str__(self) -> str:
+        return f"{self.status} at {self.created_at}"

@@ -1,9 +1,11 @@
-"""Who may see what: every page of a developer takes its rows through these functions, and only through them."""
+"""Who may see what: every page of a developer, and every resource of the REST API, takes its rows through these
+functions, and only through them.
+"""
 
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from organisations_app.models import Application, Developer
 
@@ -31,3 +33,16 @@ def owned(rows: QuerySet[Row], developer: Developer, application: str = "applica
 
 def applications_of(developer: Developer) -> QuerySet[Application]:
     return Application.objects.filter(developer=developer, organisation=developer.organisation_id)
+
+
+def within(rows: QuerySet[Row], organisation_id: str | None, *paths: str) -> QuerySet[Row]:
+    """Of `rows` those that belong to the organisation; None is every organisation.
+
+    `paths` are lookups that lead to an organisation's id; a row belongs to it by any of them.
+    """
+    if organisation_id is None:
+        return rows
+    owned_by = Q()
+    for path in paths:
+        owned_by |= Q(**{path: organisation_id})
+    return rows.filter(owned_by)

@@ -53,3 +53,7 @@ def hint(token: str) -> str:
     """Prefix and last four, for people: `tg_…AbC4`. Short custom keys show less, never more than a third."""
     prefix = PREFIX if token.startswith(PREFIX) else ""
     return f"{prefix}…{token[-min(4, len(token) // 3) :]}"
+
+
+def _is_sized(token: str) -> bool:
+    return len(token) >= MIN_LENGTH and len(token.encode()) <= MAX_BYTES

@@ -11,9 +11,25 @@ class Conflict(APIException):
     default_code = "conflict"
 
 
+class Changed(APIException):
+    """What is to be changed is not any more what the sender has seen (`If-Match`)."""
+
+    status_code = status.HTTP_412_PRECONDITION_FAILED
+    default_code = "precondition_failed"
+    default_detail = "It was changed meanwhile; nothing was done. Read it again, then send your change with its new ETag."
+
+
 class TooLarge(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
+
+
+class OtherRequest(APIException):
+    """An `Idempotency-Key` came with another request before."""
+
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "idempotency_key_reused"
+    default_detail = "This Idempotency-Key came with another request before; take a new one for a new request."
 
 
 class Unavailable(APIException):

@@ -31,24 +31,6 @@ class Request(NamedTuple):
         return None
 
 
-class RouteChanged(Exception):
-    """The path leads elsewhere since the request was matched: it has to be judged anew. Nothing was counted."""
-
-
-class Request(NamedTuple):
-    """What is judged. `path` is decoded. `raw_path`, as it came, is given when the request will be passed on."""
-
-    path: str
-    headers: Headers
-    raw_path: str | None = None
-
-    def route_in(self, table: RouteTable) -> Route | None:
-        route, raw = table.match(self.path), self.raw_path
-        if route is None or raw is None or raw.startswith(route.listen_path) or raw == route.listen_path[:-1]:
-            return route
-        return None
-
-
 class Loader:
     """One credential on one route. A grant is only handed out while the route is as new as the grant."""
 

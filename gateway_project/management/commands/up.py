@@ -70,7 +70,7 @@ class Command(BaseCommand):
         new_database = _migrate()
         if not settings.DEBUG:
             call_command("collectstatic", interactive=False, verbosity=0)
-        if demo and (new_database or not _demo_file().exists()):
+        if demo and (new_database or _demo_port() != settings.GATEWAY_PORT):
             _seed_demo(crew, environment)
         _start_services(crew, environment)
         if not _wait_until_ready(crew):
@@ -108,6 +108,15 @@ def _demo_lines(base: str) -> list[str]:
         "  Try eleven times:",
         f"    curl -i -H 'Authorization: {keys['free_key']}' {base}/echo/",
     ]
+
+
+def _demo_port() -> int | None:
+    """The port that the demo's addresses were made for; None if there is no demo yet."""
+    try:
+        port: int | None = json.loads(_demo_file().read_text()).get("port")
+    except (OSError, ValueError):
+        return None
+    return port
 
 
 def _demo_file() -> Path:
