@@ -17,15 +17,13 @@ import redis
 
 from bench import report, scenarios
 from bench.findings import Findings, findings_from
-from bench.load import Load, LoadError, median, put_load, require_wrk
+from bench.load import Load, LoadError, put_load, require_wrk
 from bench.scenarios import SCENARIOS, Scenario, Seeded
 from bench.servers import ServerError, running_server
 from gateway_project.store import StoreError, running_store
 
 README = Path(__file__).parent.parent / "README.md"
 PROBE = "probe"
-WARM_UP_SECONDS = 1
-ROUNDS = 3
 # All that a gateway needs of its surroundings; what the shell says of the developer's own gateway must not reach it.
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH")
 
@@ -38,25 +36,24 @@ class Bench:
     environment: Mapping[str, str]
     seeded: Seeded
 
-    def measure(self, chosen: Sequence[Scenario], seconds: float) -> dict[str, Load]:
-        """Loads by the scenario's name: the median of rounds in turn, because no machine is always equally fast."""
+    def measure(self, chosen: Sequence[Scenario], rounds: int) -> dict[str, list[Load]]:
+        """Loads of each round by the scenario's name. In turn, because no machine is always equally fast."""
         with ExitStack() as servers:
             urls = {each: servers.enter_context(self._server(each)) for each in chosen}
-            self._round(urls, WARM_UP_SECONDS)
-            rounds = [self._round(urls, seconds / ROUNDS) for _ in range(ROUNDS)]
-        return {each.name: median([loads[each.name] for loads in rounds]) for each in chosen}
+            measured = [self._round(urls, number) for number in range(rounds + 1)][1:]  # the first one warms up
+        return {each.name: [loads[each.name] for loads in measured] for each in chosen}
 
     def _server(self, scenario: Scenario) -> AbstractContextManager[str]:
         log, headers = self.directory / f"{scenario.name}.log", scenario.headers(self.seeded)
         return running_server(scenario.server, self.environment, log, scenario.path, headers)
 
-    def _round(self, urls: Mapping[Scenario, str], seconds: float) -> dict[str, Load]:
-        print(f"{seconds:g} s each: {', '.join(each.name for each in urls)}", file=sys.stderr)
-        return {each.name: self._put_load(each, url, seconds) for each, url in urls.items()}
+    def _round(self, urls: Mapping[Scenario, str], number: int) -> dict[str, Load]:
+        print(f"round {number or 'to warm up'}: {', '.join(each.name for each in urls)}", file=sys.stderr)
+        return {each.name: self._put_load(each, url) for each, url in urls.items()}
 
-    def _put_load(self, scenario: Scenario, url: str, seconds: float) -> Load:
+    def _put_load(self, scenario: Scenario, url: str) -> Load:
         judged = self._judged()
-        load = put_load(url, scenario.headers(self.seeded), seconds)
+        load = put_load(url, scenario.headers(self.seeded))
         if scenario.judges and self._judged() - judged < load.requests:
             raise LoadError(f"{scenario.name}: requests passed uncounted, the store was too slow.")
         return load
@@ -94,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     names = [*(scenario.name for scenario in SCENARIOS), PROBE]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=6, help="under load, of each scenario (default: 6)")
+    parser.add_argument("--seconds", type=int, default=6, help="under load, of each scenario (default 6)")
     only = f"measure these only, of {', '.join(names)}"
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=only)
     parser.add_argument("--readme", action="store_true", help="also write the report into README.md")

@@ -2,11 +2,12 @@
 
 import os
 import platform
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bench.findings import Findings
-from bench.load import CONNECTIONS, Load
+from bench.load import CONNECTIONS, Load, median
 from bench.scenarios import (
     COUNTER_BYTES_AT_MOST,
     ROUND_TRIPS_AT_MOST,
@@ -21,13 +22,16 @@ BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 LABELS = {scenario.name: scenario.label.replace("*", "") for scenario in SCENARIOS}
 
 
+Loads = Mapping[str, Sequence[Load]]
+
+
 class ReadmeError(Exception):
     """The README has no place for the report."""
 
 
-def render(loads: Mapping[str, Load], findings: Findings | None, seconds: float) -> str:
-    """`loads` by the scenario's name; what was not measured is left out."""
-    measured = [_load_row(scenario, loads[scenario.name]) for scenario in SCENARIOS if scenario.name in loads]
+def render(loads: Loads, findings: Findings | None, seconds: int) -> str:
+    """`loads` of each round by the scenario's name; what was not measured is left out."""
+    measured = [_load_row(scenario, median(loads[scenario.name])) for scenario in SCENARIOS if scenario.name in loads]
     ratios = [_ratio_row(target, loads) for target in TARGETS if {target.scenario, target.peer} <= set(loads)]
     texts = [
         _table(("server", "requests/s", "median ms", "p99 ms"), measured),
@@ -52,8 +56,8 @@ def replace_in(readme: Path, report: str) -> None:
     readme.write_text(f"{head}{BEGIN}\n{report}\n{END}{tail}")
 
 
-def _conditions(seconds: float) -> str:
-    load = f"{CONNECTIONS} connections of wrk for {seconds:g} s, the median of three rounds in turn"
+def _conditions(seconds: int) -> str:
+    load = f"{CONNECTIONS} connections of wrk; medians of {seconds} rounds in turn, one second each"
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     return f"{load}; one Granian worker each; server, Valkey and wrk share {os.cpu_count()} cores ({machine})."
 
@@ -62,8 +66,9 @@ def _load_row(scenario: Scenario, load: Load) -> tuple[str, ...]:
     return scenario.label, f"{load.requests_per_second:,.0f}", f"{load.median_ms:.1f}", f"{load.p99_ms:.1f}"
 
 
-def _ratio_row(target: Target, loads: Mapping[str, Load]) -> tuple[str, ...]:
-    ratio = loads[target.scenario].requests_per_second / loads[target.peer].requests_per_second
+def _ratio_row(target: Target, loads: Loads) -> tuple[str, ...]:
+    pairs = zip(loads[target.scenario], loads[target.peer], strict=True)
+    ratio = statistics.median(ours.requests_per_second / theirs.requests_per_second for ours, theirs in pairs)
     name = f"{LABELS[target.scenario]} : {LABELS[target.peer]}"
     if target.at_least is None:
         return name, f"{ratio:.2f}", "", ""

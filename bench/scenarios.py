@@ -87,14 +87,15 @@ def _decide_four(seeded: Seeded) -> Headers:
     return seeded.decide_headers(seeded.four_limits_key)
 
 
+# Whose ratio is promised are measured next to each other.
 SCENARIOS = (
     Scenario("asgi", "Bare ASGI application", BARE_ASGI, "/", _no_headers),
     Scenario("decide", "**`/decide/forward-auth`**", GATEWAY, FORWARD_AUTH_PATH, _decide_one),
+    Scenario("drf", "DRF throttling on a Redis cache (WSGI)", DJANGO, THROTTLED_PATH, _one_limit),
+    Scenario("middleware", "Django view behind **the middleware** (WSGI)", ENFORCED, DJANGO_PATH, _one_limit),
+    Scenario("django", "Bare Django view (WSGI)", DJANGO, DJANGO_PATH, _no_headers),
     Scenario("decide-four", "**`/decide/forward-auth`**, four limits", GATEWAY, FORWARD_AUTH_PATH, _decide_four),
     Scenario("proxy", "**Proxy** to the bare ASGI application", GATEWAY, PROXIED_PATH, _one_limit),
-    Scenario("django", "Bare Django view (WSGI)", DJANGO, DJANGO_PATH, _no_headers),
-    Scenario("middleware", "The same view behind **the middleware**", ENFORCED, DJANGO_PATH, _one_limit),
-    Scenario("drf", "DRF throttling on a Redis cache (WSGI)", DJANGO, THROTTLED_PATH, _one_limit),
 )
 
 TARGETS = (

@@ -4,17 +4,33 @@ from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.routers import SimpleRouter
 
-from monitors_app.api import GatewayMonitorView
-from organisations_app.api import OrganisationViewSet
+from monitors_app.api.deliveries import DeliveryViewSet
+from monitors_app.api.events import EventViewSet
+from monitors_app.api.gateway import GatewayMonitorView
+from monitors_app.api.monitors import MonitorViewSet
+from organisations_app.api.audit import AuditViewSet
+from organisations_app.api.organisations import OrganisationViewSet
+from organisations_app.api.people import ApplicationViewSet, DeveloperViewSet
+from organisations_app.api.tokens import TokenViewSet
 from organisations_app.rest.views import ID, UnknownPath
 from policies_app.api import ApiViewSet, PolicyViewSet
-from sessions_app.api import KeyViewSet, OrganisationResetView, OrganisationSessionView
+from sessions_app.api.keys import KeyViewSet
+from sessions_app.api.organisation_sessions import OrganisationResetView, OrganisationSessionView
+from sessions_app.api.usage import UsageViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("organisations", OrganisationViewSet)
+router.register("developers", DeveloperViewSet)
+router.register("applications", ApplicationViewSet)
 router.register("apis", ApiViewSet)
 router.register("policies", PolicyViewSet)
 router.register("keys", KeyViewSet)
+router.register("monitors", MonitorViewSet)
+router.register("events", EventViewSet)
+router.register("deliveries", DeliveryViewSet)
+router.register("usage", UsageViewSet)
+router.register("audit", AuditViewSet)
+router.register("tokens", TokenViewSet)
 
 urlpatterns = [
     re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="api-schema"),

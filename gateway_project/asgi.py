@@ -5,12 +5,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
 
 control_plane: Any = get_asgi_application()
 settings.ENVIRONMENT.stop_if_invalid()
+get_resolver().url_patterns  # noqa: B018 - imports all views now: not while the first caller waits
 
 # Django's registry has to be ready before what uses its models.
 from sessions_app.edge import metrics  # noqa: E402

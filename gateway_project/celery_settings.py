@@ -3,7 +3,11 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-QUEUES = ("relay", "deliveries", "mail", "housekeeping", "celery")
+# Deliveries wait for strangers' servers: a worker of their own runs them, so that the relay never waits behind them.
+# The other queues are short and quick; `mail` is slow only when the mail server is.
+DELIVERY_QUEUES = ("deliveries",)
+OTHER_QUEUES = ("relay", "housekeeping", "mail", "celery")
+QUEUES = (*OTHER_QUEUES, *DELIVERY_QUEUES)
 
 # A task killed with its worker is handed out again after this long. No task runs longer than a delivery attempt
 # (10 s), and the database's own claims say who may work, so an early second hand-out is harmless.

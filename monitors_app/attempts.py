@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce
 from monitors_app import claims, retries
 from monitors_app.models import Attempt, Delivery, Monitor, Pacing, TriggerEvent
 from monitors_app.monitors import switch_off
+from monitors_app.preferences import refuse_address
 
 Status = Delivery.Status
 MAX_FAILURES_IN_ROW = 10
@@ -36,30 +37,31 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was decided.
-
-    `wait_seconds` is set if it is tried again; `switched_off` if this attempt ended the monitor.
-    """
+    """What was decided. `wait_seconds` is set if it is tried again."""
 
     status: str
     wait_seconds: float | None = None
-    switched_off: bool = False
 
 
-def record(delivery: Delivery, result: Result) -> Outcome | None:
+def record(delivery: Delivery, result: Result, outcome: Outcome | None = None) -> Outcome | None:
     """Writes the attempt and its consequences in one transaction.
 
-    None if the claim was lost: then another worker decides.
+    `outcome` is what was decided for the others of the same digest, so that they stay together. None if the claim was
+    lost: then another worker decides.
     """
+    is_webhook = delivery.channel == Delivery.Channel.WEBHOOK
     with transaction.atomic():
-        outcome = _outcome(delivery, result)
+        outcome = outcome or _outcome(delivery, result)
         if not claims.still_ours(delivery).update(**_changes(delivery, result, outcome)):
             return None
         write_attempt(delivery, result)
-        if delivery.attempt_count == 0 and delivery.monitor is not None:
+        if is_webhook and delivery.attempt_count == 0 and delivery.monitor is not None:
             _remember_pace(delivery.monitor, delivery.subject, result)
-        switched_off = _count_for_monitor(delivery.monitor, result) if delivery.monitor else False
-    return Outcome(outcome.status, outcome.wait_seconds, switched_off)
+        if is_webhook and delivery.monitor is not None:
+            _count_for_monitor(delivery.monitor, result)
+        elif delivery.developer is not None and result.permanent and result.status_code:
+            refuse_address(delivery.developer, delivery.recipient)
+    return outcome
 
 
 def write_attempt(delivery: Delivery, result: Result) -> Attempt:
@@ -87,11 +89,18 @@ def erase_key(event_id: int) -> None:
 def _outcome(delivery: Delivery, result: Result) -> Outcome:
     if not result.error:
         return Outcome(Status.DELIVERED)
-    if delivery.monitor_id and not Monitor.objects.filter(pk=delivery.monitor_id, is_enabled=True).exists():
-        return Outcome(Status.CANCELLED)  # switched off while we were sending
+    if _was_switched_off(delivery):
+        return Outcome(Status.CANCELLED)
     tried = delivery.round_attempts + 1
     wait = None if result.permanent else retries.wait_seconds(tried, result.retry_after, result.ended_at)
     return Outcome(Status.FAILED) if wait is None else Outcome(Status.PENDING, wait)
+
+
+def _was_switched_off(delivery: Delivery) -> bool:
+    """While we were sending."""
+    if delivery.channel != Delivery.Channel.WEBHOOK or not delivery.monitor_id:
+        return False
+    return not Monitor.objects.filter(pk=delivery.monitor_id, is_enabled=True).exists()
 
 
 def _changes(delivery: Delivery, result: Result, outcome: Outcome) -> dict[str, object]:
@@ -116,20 +125,18 @@ def _remember_pace(monitor: Monitor, subject: str, result: Result) -> None:
         )
 
 
-def _count_for_monitor(monitor: Monitor, result: Result) -> bool:
-    """Failures in a row, and what they lead to. True if the monitor was switched off."""
+def _count_for_monitor(monitor: Monitor, result: Result) -> None:
+    """Failures in a row, and what they lead to."""
     row = Monitor.objects.filter(pk=monitor.pk)
     if not result.error:
         row.filter(failures_in_row__gt=0).update(failures_in_row=0, failing_since=None)
-        return False
+        return
     row.update(
         failures_in_row=F("failures_in_row") + 1, failing_since=Coalesce("failing_since", Value(result.started_at))
     )
     if result.status_code == GONE:
-        return switch_off(monitor.pk, "The receiver answered 410 Gone: it wants no more webhooks.")
+        switch_off(monitor.pk, "The receiver answered 410 Gone: it wants no more webhooks.")
+        return
     since = result.ended_at - MAX_FAILING
     if row.filter(failures_in_row__gte=MAX_FAILURES_IN_ROW, failing_since__lte=since).exists():
-        return switch_off(
-            monitor.pk, f"Every attempt failed for {MAX_FAILING.days} days, the last one with: {result.error}"
-        )
-    return False
+        switch_off(monitor.pk, f"Every attempt failed for {MAX_FAILING.days} days, the last one with: {result.error}")

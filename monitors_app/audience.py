@@ -43,9 +43,12 @@ def audience_of(events: Iterable[TriggerEvent]) -> Audience:
 
 def listens(developer: Developer) -> bool:
     """Whether e-mails may be sent to this developer at all; expects `user` and `email_preference` to be selected."""
+    address = developer.user.email
     preference = getattr(developer, "email_preference", None)
-    off = preference is not None and preference.thresholds == EmailPreference.Thresholds.OFF
-    return bool(developer.user.is_active and developer.user.email and not off)
+    off = preference is not None and (
+        preference.thresholds == EmailPreference.Thresholds.OFF or preference.refused_address == address
+    )
+    return bool(developer.user.is_active and address and not off)
 
 
 def _owners(key_ids: set[str]) -> dict[str, Developer]:
@@ -53,12 +56,12 @@ def _owners(key_ids: set[str]) -> dict[str, Developer]:
         return {}
     owner = "application__developer"
     keys = Key.objects.filter(pk__in=key_ids, application__isnull=False)
-    keys = keys.select_related(f"{owner}__user", f"{owner}__email_preference").only(
+    keys = keys.select_related(f"{owner}__user", f"{owner}__organisation", f"{owner}__email_preference").only(
         "id",
         "application__id",
         f"{owner}__id",
-        f"{owner}__organisation_id",
         f"{owner}__user",
+        f"{owner}__organisation",
         f"{owner}__email_preference",
     )
     owners = {key.pk: key.application.developer for key in keys if key.application}
@@ -70,7 +73,7 @@ def _admins(organisation_ids: set[str]) -> dict[str, list[Developer]]:
     if not organisation_ids:
         return admins
     developers = Developer.objects.filter(organisation__in=organisation_ids, role=Developer.Role.ADMIN)
-    for developer in developers.select_related("user", "email_preference").order_by("pk"):
+    for developer in developers.select_related("user", "organisation", "email_preference").order_by("pk"):
         if listens(developer):
             admins.setdefault(developer.organisation_id, []).append(developer)
     return admins

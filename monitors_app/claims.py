@@ -1,4 +1,5 @@
-"""Whose turn it is: one worker per delivery, one first attempt at a time per monitor and subject (rules 7.9, 9.5).
+"""Whose turn it is: one worker per delivery, few at a time per target, one first attempt at a time per monitor and
+subject (rules 7.9, 9.5).
 
 A claim is a conditional UPDATE whose row count says who won. It ends by itself: a delivery whose worker died is taken
 again.
@@ -8,12 +9,17 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery, Window
+from django.db.models.functions import Coalesce, RowNumber
+from django.db.models.lookups import LessThan
 
 from monitors_app.models import Delivery, Pacing
 
 # Far above an attempt's timeout: no living worker loses its claim.
 LEASE = timedelta(seconds=60)
+# A target that hangs holds this many of all workers' threads, and no more. Two workers that look at the same moment may
+# exceed it by one, for one attempt: cheaper than a lock.
+MAX_PER_TARGET = 3
 # The sweep leaves what became due a moment ago to its wake-up call, and does not wake the same delivery again and
 # again.
 SWEEP_GRACE = timedelta(seconds=3)
@@ -27,18 +33,55 @@ OPEN = (Status.PENDING, Status.SENDING)
 
 
 def claim(delivery_id: int, now: datetime) -> Delivery | None:
-    """The delivery, ours until `claimed_until`; None if it is not due, not its turn, finished, or somebody else's."""
+    """The delivery, ours until `claimed_until`; None if it is not due, not its turn, finished, somebody else's, or its
+    target is busy.
+    """
     due = Q(status=Status.PENDING, next_attempt_at__lte=now) | Q(status=Status.SENDING, claimed_until__lt=now)
-    mine = Delivery.objects.filter(due, _its_turn(), pk=delivery_id)
+    mine = Delivery.objects.filter(due, _its_turn(), _target_has_room(now), pk=delivery_id)
     if not mine.update(status=Status.SENDING, claimed_until=now + LEASE):
         return None
     return Delivery.objects.select_related(*RELATED).get(pk=delivery_id)
 
 
+def claim_next(target: str, now: datetime) -> Delivery | None:
+    """The oldest delivery to this target that is due, claimed; None if there is none that we can get."""
+    for delivery_id in waiting_for(target, now):
+        if delivery := claim(delivery_id, now):
+            return delivery
+    return None
+
+
+def waiting_for(target: str, now: datetime) -> list[int]:
+    """Deliveries to this target that are due, oldest first: as many as could run at once, for others take them too."""
+    due = Delivery.objects.filter(_its_turn(), target=target, status=Status.PENDING, next_attempt_at__lte=now)
+    return list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:MAX_PER_TARGET]) if target else []
+
+
+def claim_digest(leader: Delivery, now: datetime) -> list[Delivery]:
+    """All e-mails of a developer's digest that are due, the claimed leader first; the others are claimed with it."""
+    due = Delivery.objects.filter(developer=leader.developer_id, in_digest=True, pk__gt=leader.pk)
+    due.filter(status=Status.PENDING, next_attempt_at__lte=now).update(
+        status=Status.SENDING, claimed_until=leader.claimed_until
+    )
+    mine = due.filter(status=Status.SENDING, claimed_until=leader.claimed_until)
+    return [leader, *mine.select_related(*RELATED).order_by("pk")]
+
+
 def _its_turn() -> Q:
-    """A first attempt waits until each earlier delivery of the same monitor and subject has had its own."""
+    """A first attempt waits until each earlier delivery of the same monitor and subject has had its own; of a digest,
+    the oldest goes and takes the others along.
+    """
     earlier = first_attempts(OuterRef("monitor"), OuterRef("subject")).filter(pk__lt=OuterRef("pk"))
-    return Q(attempt_count__gt=0) | Q(~Exists(earlier))
+    leaders = Delivery.objects.filter(
+        developer=OuterRef("developer"), in_digest=True, status__in=OPEN, pk__lt=OuterRef("pk")
+    ).filter(next_attempt_at__lte=OuterRef("next_attempt_at"))
+    return (Q(attempt_count__gt=0) | ~Exists(earlier)) & (Q(in_digest=False) | ~Exists(leaders))
+
+
+def _target_has_room(now: datetime) -> Q:
+    running = Delivery.objects.filter(target=OuterRef("target"), status=Status.SENDING, claimed_until__gte=now)
+    count = running.order_by().values("target").annotate(running=Count("pk")).values("running")
+    return Q(target="") | Q(LessThan(Coalesce(Subquery(count), 0), MAX_PER_TARGET))
 
 
 def first_attempts(monitor: Any, subject: Any) -> QuerySet[Delivery]:
@@ -46,13 +89,6 @@ def first_attempts(monitor: Any, subject: Any) -> QuerySet[Delivery]:
     return Delivery.objects.filter(
         monitor=monitor, subject=subject, attempt_count=0, status__in=OPEN, event__isnull=False
     )
-
-
-def next_in_line(delivery: Delivery) -> Delivery | None:
-    """The delivery whose first attempt comes after this one's."""
-    if delivery.monitor_id is None:
-        return None
-    return first_attempts(delivery.monitor_id, delivery.subject).filter(pk__gt=delivery.pk).order_by("pk").first()
 
 
 def held_until(delivery: Delivery, now: datetime) -> datetime | None:
@@ -80,13 +116,19 @@ def release(delivery: Delivery, until: datetime) -> None:
 
 
 def take_due(now: datetime) -> list[tuple[int, str]]:
-    """(id, channel) of deliveries that are due but nobody works on, oldest first; the next sweeps leave them alone."""
+    """(id, channel) of deliveries that are due but nobody works on, oldest first; the next sweeps leave them alone.
+
+    Of each target only as many as may run at once: whoever sends them goes on with the others. So a target with a
+    long queue neither floods the broker nor hides the others.
+    """
     Delivery.objects.filter(status=Status.SENDING, claimed_until__lt=now).update(
         status=Status.PENDING, claimed_until=None, next_attempt_at=now - SWEEP_GRACE
     )
     unwoken = Q(claimed_until=None) | Q(claimed_until__lt=now)
     due = Delivery.objects.filter(unwoken, _its_turn(), status=Status.PENDING, next_attempt_at__lte=now - SWEEP_GRACE)
-    found = list(due.order_by("next_attempt_at").values_list("pk", "channel")[:SWEEP_SIZE])
+    place = Window(RowNumber(), partition_by="target", order_by=("next_attempt_at", "pk"))
+    fair = due.annotate(place=place).filter(Q(target="") | Q(place__lte=MAX_PER_TARGET))
+    found = list(fair.order_by("place", "next_attempt_at").values_list("pk", "channel")[:SWEEP_SIZE])
     _mark_woken((pk for pk, _ in found), now)
     return found
 

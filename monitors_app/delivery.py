@@ -1,23 +1,27 @@
 """Delivering: claim, send, record. The network is never touched inside a transaction (rules 7.9, 7.10, 9.5)."""
 
 import logging
+import random
 import time
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from monitors_app import attempts, bodies, claims, emails, transports, webhooks
 from monitors_app.audience import listens
 from monitors_app.models import Attempt, Delivery, Monitor
 from monitors_app.transports import Answer, Email, TransportError, Webhook
-from monitors_app.wakeups import wake, wake_notice
+from monitors_app.wakeups import wake
 from organisations_app.sealing import SealBroken
 
 logger = logging.getLogger(__name__)
 
 Status = Delivery.Status
+# How long a worker stays with one target before it looks at what else waits.
+STINT_SECONDS = 2.0
 TEST_PAUSE = timedelta(seconds=5)
 HIDDEN = "[hidden]"
 
@@ -29,21 +33,39 @@ class TestThrottled(Exception):
 
 
 def deliver(delivery_id: int) -> None:
-    """One attempt of one delivery, if it is due and nobody else is at it."""
+    """One attempt of one delivery, if it is due and nobody else is at it; then, for a short stint, of what waits for
+    the same target.
+
+    Deliveries to a busy target are not queued with the others': whoever is at it goes on with them.
+    """
+    ends = time.monotonic() + STINT_SECONDS
+    delivery = claims.claim(delivery_id, timezone.now())
+    while delivery:
+        _handle(delivery)
+        if time.monotonic() >= ends:
+            _pass_on(delivery.target)
+            return
+        delivery = claims.claim_next(delivery.target, timezone.now())
+
+
+def _handle(delivery: Delivery) -> None:
     now = timezone.now()
-    delivery = claims.claim(delivery_id, now)
-    if delivery is None:
-        return
     if not _still_wanted(delivery):
         claims.still_ours(delivery).update(
             status=Status.CANCELLED, claimed_until=None, next_attempt_at=None, finished_at=now
         )
-        _go_on(delivery)
+        _erase_key(delivery)
     elif until := claims.held_until(delivery, now):
         claims.release(delivery, until)
         wake(delivery.pk, delivery.channel, (until - now).total_seconds())
     else:
         _attempt(delivery)
+
+
+def _pass_on(target: str) -> None:
+    """Everybody gets a turn: the rest of a long queue lines up behind the others' deliveries."""
+    if waiting := claims.waiting_for(target, timezone.now()):
+        wake(random.choice(waiting), Delivery.Channel.WEBHOOK)
 
 
 def sweep() -> int:
@@ -54,12 +76,18 @@ def sweep() -> int:
     return len(found)
 
 
+def redeliverable() -> QuerySet[Delivery]:
+    """Finished deliveries that can be sent again: of an event, and with a body that is still kept."""
+    finished = Delivery.objects.filter(event__isnull=False).exclude(status__in=claims.OPEN)
+    return finished.exclude(channel=Delivery.Channel.WEBHOOK, body="")
+
+
 def redeliver(delivery: Delivery) -> bool:
     """Starts a finished delivery anew, with the same `webhook-id` and the whole retry schedule.
 
-    False if it is still open.
+    False if it is not redeliverable.
     """
-    finished = Delivery.objects.filter(pk=delivery.pk, event__isnull=False).exclude(status__in=claims.OPEN)
+    finished = redeliverable().filter(pk=delivery.pk)
     asked = finished.update(
         status=Status.PENDING, round_attempts=0, next_attempt_at=timezone.now(), claimed_until=None, finished_at=None
     )
@@ -69,39 +97,44 @@ def redeliver(delivery: Delivery) -> bool:
 
 
 def _still_wanted(delivery: Delivery) -> bool:
+    if delivery.is_notice:
+        return delivery.monitor is not None and not delivery.monitor.is_enabled
     if delivery.channel == Delivery.Channel.WEBHOOK:
         return delivery.monitor is not None and delivery.monitor.is_enabled
     return delivery.developer is not None and listens(delivery.developer)
 
 
 def _attempt(delivery: Delivery) -> None:
-    result = send(delivery)
-    outcome = attempts.record(delivery, result)
-    if outcome is None:
-        logger.warning("another worker took over a delivery while it was sent", extra={"delivery": delivery.pk})
-        return
-    if outcome.wait_seconds is not None:
+    together = claims.claim_digest(delivery, timezone.now()) if delivery.in_digest else [delivery]
+    result = send(*together)
+    outcome: attempts.Outcome | None = None
+    for each in together:
+        outcome = attempts.record(each, result, outcome)
+        if outcome is None:
+            logger.warning("another worker took over a delivery while it was sent", extra={"delivery": each.pk})
+            return
+        _erase_key(each)
+    if outcome and outcome.wait_seconds is not None:
         wake(delivery.pk, delivery.channel, outcome.wait_seconds)
-    if outcome.switched_off and delivery.monitor_id:
-        wake_notice(delivery.monitor_id)
-    _go_on(delivery)
 
 
-def _go_on(delivery: Delivery) -> None:
-    """What waited for this attempt to be over: erasing the key, and the next delivery about the same subject."""
+def _erase_key(delivery: Delivery) -> None:
     if delivery.event_id:
         attempts.erase_key(delivery.event_id)
-    following = claims.next_in_line(delivery) if delivery.attempt_count == 0 else None
-    if following and delivery.monitor:
-        wake(following.pk, following.channel, delivery.monitor.event_timeout)
 
 
-def send(delivery: Delivery) -> attempts.Result:
-    """Sends a claimed delivery over its channel. Never raises for what a receiver does."""
+def send(delivery: Delivery, *others: Delivery) -> attempts.Result:
+    """Sends a claimed delivery over its channel, with the others of its digest. Never raises for what a receiver does.
+
+    A receiver may keep us waiting for seconds: until it answers, others use our database connection.
+    """
     started_at, clock = timezone.now(), time.monotonic()
     error: TransportError | None = None
     try:
-        answer = transports.send(_letter(delivery, started_at))
+        letter = _letter(started_at, delivery, *others)
+        if not connection.in_atomic_block:
+            connection.close()
+        answer = transports.send(letter)
     except TransportError as failure:
         error, answer = failure, failure.answer
     return attempts.Result(
@@ -115,13 +148,13 @@ def send(delivery: Delivery) -> attempts.Result:
     )
 
 
-def _letter(delivery: Delivery, now: datetime) -> Webhook | Email:
+def _letter(now: datetime, delivery: Delivery, *others: Delivery) -> Webhook | Email:
     try:
-        return (
-            webhooks.webhook_of(delivery, now)
-            if delivery.channel == Delivery.Channel.WEBHOOK
-            else emails.email_of(delivery)
-        )
+        if delivery.channel == Delivery.Channel.WEBHOOK:
+            return webhooks.webhook_of(delivery, now)
+        if delivery.is_notice:
+            return emails.notice_of(delivery)
+        return emails.digest_of([delivery, *others]) if others else emails.email_of(delivery)
     except SealBroken as error:
         raise TransportError(f"The monitor's secrets cannot be read: {error}") from None
 
@@ -168,7 +201,8 @@ def _new_test(monitor: Monitor, now: datetime) -> Delivery:
 def _refuse_if_just_tested(monitor: Monitor, now: datetime) -> None:
     """The lock makes a second click wait until the first one's test can be seen."""
     Monitor.objects.select_for_update().get(pk=monitor.pk)
-    recent = Delivery.objects.filter(monitor=monitor, event=None, created_at__gt=now - TEST_PAUSE).first()
+    tests = Delivery.objects.filter(monitor=monitor, event=None, channel=Delivery.Channel.WEBHOOK)
+    recent = tests.filter(created_at__gt=now - TEST_PAUSE).first()
     if recent:
         seconds = max(1, round((recent.created_at + TEST_PAUSE - now).total_seconds()))
         raise TestThrottled(f"This monitor was tested a moment ago; try again in {seconds} s.")

@@ -1,5 +1,6 @@
 """The e-mail that tells a developer of a threshold: the recorded facts, in text and HTML, key masked (rule 7.12)."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -8,12 +9,13 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from monitors_app.bodies import usage_percent
-from monitors_app.models import Delivery, Monitor, TriggerEvent
+from monitors_app.models import Delivery, TriggerEvent
 from monitors_app.preferences import unsubscribe_url
 from monitors_app.transports import Email, TransportError
-from organisations_app.models import Organisation
+from organisations_app.models import Developer, Organisation
 
 LONGEST_NAME = 80
+LONGEST_DIGEST = 100
 
 
 def email_of(delivery: Delivery) -> Email:
@@ -22,20 +24,51 @@ def email_of(delivery: Delivery) -> Email:
     if event is None or developer is None:
         raise TransportError("The event or the developer is gone.", permanent=True)
     facts = facts_of(event, developer.organisation)
+    return _written(delivery, developer, "threshold", str(facts["headline"]), facts)
+
+
+def digest_of(deliveries: Sequence[Delivery]) -> Email:
+    """One e-mail for all deliveries of a developer's digest, oldest first; the first gives it its message id."""
+    first, developer = deliveries[0], deliveries[0].developer
+    events = [delivery.event for delivery in deliveries if delivery.event]
+    if developer is None or not events:
+        raise TransportError("The events or the developer are gone.", permanent=True)
+    organisation = developer.organisation
+    headline = f"{len(events)} quota thresholds reached: {one_line(organisation.name)}"
+    facts = {
+        "headline": headline,
+        "organisation": organisation,
+        "events": [facts_of(event, organisation) for event in events[:LONGEST_DIGEST]],
+        "left_out": max(0, len(events) - LONGEST_DIGEST),
+    }
+    return _written(first, developer, "digest", headline, facts)
+
+
+def _written(
+    delivery: Delivery, developer: Developer, template: str, headline: str, facts: Mapping[str, object]
+) -> Email:
     unsubscribe = unsubscribe_url(developer)
     context = {**facts, "unsubscribe_url": unsubscribe, "portal_url": f"{settings.GATEWAY_PUBLIC_URL}/portal/"}
     return Email(
         to=delivery.recipient,
-        subject=str(facts["headline"]),
-        text=render_to_string("monitors/email/threshold.txt", context).strip() + "\n",
-        html=render_to_string("monitors/email/threshold.html", context),
+        subject=headline,
+        text=render_to_string(f"monitors/email/{template}.txt", context).strip() + "\n",
+        html=render_to_string(f"monitors/email/{template}.html", context),
         headers={
-            "Message-ID": f"<{delivery.message_id}@{urlsplit(settings.GATEWAY_PUBLIC_URL).hostname}>",
+            **_headers(delivery),
             "List-Unsubscribe": f"<{unsubscribe}>",
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-            "Auto-Submitted": "auto-generated",
         },
     )
+
+
+def _headers(delivery: Delivery) -> dict[str, str]:
+    """One id over all attempts, and a plea to automatic replies to stay quiet (RFC 3834)."""
+    return {
+        "Message-ID": f"<{delivery.message_id}@{urlsplit(settings.GATEWAY_PUBLIC_URL).hostname}>",
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+    }
 
 
 def facts_of(event: TriggerEvent, organisation: Organisation) -> dict[str, object]:
@@ -75,12 +108,15 @@ def one_line(text: str) -> str:
     return flat if len(flat) <= LONGEST_NAME else flat[: LONGEST_NAME - 1] + "…"
 
 
-def notice_of(monitor: Monitor, address: str) -> Email:
+def notice_of(delivery: Delivery) -> Email:
     """Says that a monitor was switched off, and why."""
+    monitor = delivery.monitor
+    if monitor is None:
+        raise TransportError("The monitor is gone.", permanent=True)
     context = {"monitor": monitor, "admin_url": f"{settings.GATEWAY_PUBLIC_URL}/admin/"}
     return Email(
-        to=address,
+        to=delivery.recipient,
         subject=f"Monitor switched off: {one_line(monitor.name)}",
         text=render_to_string("monitors/email/switched_off.txt", context).strip() + "\n",
-        headers={"Auto-Submitted": "auto-generated"},
+        headers=_headers(delivery),
     )

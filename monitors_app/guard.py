@@ -53,6 +53,15 @@ REFUSED_IPV6 = tuple(
         ("3fff::/20", "a documentation"),
     )
 )
+# Where other protocols than HTTP listen, or stores and daemons that obey whoever reaches them. Lists of browsers
+# (fetch.spec.whatwg.org, "bad port") and what they leave out.
+REFUSED_PORTS = frozenset((
+    1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109,
+    110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 445, 465, 512, 513, 514, 515, 526,
+    530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1433, 1521, 1719, 1720, 1723, 2049,
+    2375, 2376, 2379, 2380, 3306, 3389, 3659, 4045, 4190, 5060, 5061, 5432, 5672, 6000, 6379, 6566, 6665, 6666,
+    6667, 6668, 6669, 6679, 6697, 9042, 9092, 9200, 9300, 10080, 10250, 11211, 26379, 27017,
+))  # fmt: skip
 # Addresses that are another way to write an IPv4 address: that one is judged.
 MAPPED_IPV4 = ipaddress.IPv6Network("::ffff:0:0/96")
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
@@ -86,6 +95,8 @@ def guarded_sockets(allowed: Sequence[Network]) -> SocketFactory:
         family, kind, protocol, _, address = address_info
         if family not in (socket.AF_INET, socket.AF_INET6):
             raise AddressRefused("only IPv4 and IPv6 addresses are connected to")
+        if address[1] in REFUSED_PORTS:
+            raise AddressRefused(f"port {address[1]} is not one for webhooks")
         if reason := refusal(str(address[0]), allowed):
             raise AddressRefused(reason)
         return socket.socket(family, kind, protocol)

@@ -13,9 +13,10 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from monitors_app import bodies
+from monitors_app import bodies, preferences
 from monitors_app.audience import Audience, audience_of
 from monitors_app.models import Delivery, Monitor, TriggerEvent
+from monitors_app.monitors import target_of
 from organisations_app.models import Developer
 from sessions_app.engine.types import Crossing
 
@@ -124,6 +125,7 @@ def webhook_delivery(monitor: Monitor, event: TriggerEvent, now: datetime) -> De
         channel=Delivery.Channel.WEBHOOK,
         monitor=monitor,
         recipient=monitor.target_path,
+        target=target_of(monitor.target_path),
         subject=event.key_id or event.organisation_id,
         method=monitor.method,
         headers_sealed=monitor.header_map_sealed,
@@ -139,7 +141,8 @@ def email_delivery(developer: Developer, event: TriggerEvent, now: datetime) -> 
         developer=developer,
         recipient=developer.user.email,
         subject=event.key_id or event.organisation_id,
-        next_attempt_at=now,
+        in_digest=preferences.wants_digest(developer),
+        next_attempt_at=preferences.mail_at(developer, now),
     )
 
 

@@ -1,6 +1,7 @@
 """Who is told: monitors, the ledger of threshold events, their deliveries and every attempt."""
 
 import secrets
+from datetime import time
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -59,6 +60,10 @@ class Monitor(models.Model):
         help_text="At least this long between two webhooks about the same key or organisation.",
     )
     signing_secret_sealed = models.TextField(blank=True, editable=False)
+    previous_secret_sealed = models.TextField(blank=True, editable=False)
+    previous_secret_until = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Until then webhooks are signed with both secrets."
+    )
     global_trigger_limit = models.FloatField("global threshold (% used)", default=0, help_text="0: none.")
     monitor_user_keys = models.BooleanField("watch keys", default=True)
     monitor_org_keys = models.BooleanField("watch organisations", default=True)
@@ -135,8 +140,8 @@ class TriggerEvent(models.Model):
 
 
 class Delivery(models.Model):
-    """One message to one receiver: a webhook of one monitor or an e-mail to one developer. The content is frozen at
-    the crossing.
+    """One message to one receiver: a webhook of one monitor, an e-mail to one developer, or the notice of a monitor's
+    end to its owner. The content is frozen at the crossing.
     """
 
     class Channel(models.TextChoices):
@@ -156,13 +161,22 @@ class Delivery(models.Model):
         null=True,
         blank=True,
         related_name="deliveries",
-        help_text="Empty: a test.",
+        help_text="Empty: a test of a monitor, or by e-mail the notice of its end.",
     )
     channel = models.CharField(max_length=8, choices=Channel.choices)
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries")
     developer = models.ForeignKey(Developer, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries")
     recipient = models.CharField(max_length=1000, help_text="The URL or the e-mail address.")
+    target = models.CharField(
+        max_length=270,
+        blank=True,
+        editable=False,
+        help_text="Host and port of a webhook: what may be slow or dead as one. Few deliveries to it run at once.",
+    )
     subject = models.CharField(max_length=64, help_text="What it is about: the key's or the organisation's id.")
+    in_digest = models.BooleanField(
+        default=False, help_text="An e-mail that goes out together with the developer's others."
+    )
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
     message_id = models.CharField(max_length=40, unique=True, default=new_message_id)
     method = models.CharField(max_length=8, blank=True)
@@ -214,10 +228,26 @@ class Delivery(models.Model):
                 condition=Q(status__in=["pending", "sending"], attempt_count=0),
                 name="delivery_order",
             ),
+            models.Index(
+                fields=["target", "next_attempt_at"],
+                condition=Q(status__in=["pending", "sending"]),
+                name="delivery_of_target",
+            ),
+            models.Index(
+                fields=["developer", "id"],
+                condition=Q(status__in=["pending", "sending"], in_digest=True),
+                name="delivery_digest",
+            ),
+            models.Index(fields=["finished_at"], condition=~Q(body=""), name="delivery_body_kept"),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_channel_display()} to {self.recipient}"
+
+    @property
+    def is_notice(self) -> bool:
+        """Tells the owner of a monitor that it was switched off."""
+        return self.channel == self.Channel.EMAIL and self.event_id is None
 
 
 class Attempt(models.Model):
@@ -258,17 +288,26 @@ class EmailPreference(models.Model):
 
     class Thresholds(models.TextChoices):
         IMMEDIATE = "immediate", "At once"
+        DIGEST = "digest", "Once a day, together"
         OFF = "off", "Never"
 
     developer = models.OneToOneField(Developer, on_delete=models.CASCADE, related_name="email_preference")
     thresholds = models.CharField(
         "quota e-mails", max_length=10, choices=Thresholds.choices, default=Thresholds.IMMEDIATE
     )
+    digest_at = models.TimeField(
+        "time of the daily e-mail", default=time(8), help_text="In the organisation's time zone."
+    )
+    refused_address = models.EmailField(
+        blank=True, editable=False, help_text="The mail server refused it for good; nothing more is sent to it."
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=Q(thresholds__in=["immediate", "off"]), name="email_preference_known")
+            models.CheckConstraint(
+                condition=Q(thresholds__in=["immediate", "digest", "off"]), name="email_preference_known"
+            )
         ]
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from monitors_app import bodies, signing
+from monitors_app import bodies, guard, notices, signing
 from monitors_app.models import Delivery, Monitor
 from organisations_app import sealing, versions
 
@@ -36,6 +37,8 @@ REFUSED_HEADER_PREFIXES = ("webhook-", "proxy-")
 MAX_HEADERS = 50
 MAX_HEADER_LENGTH = 8_000
 MAX_EVENT_TIMEOUT_SECONDS = 10**9
+SECRET_OVERLAP_SECONDS = 24 * 3600
+MAX_SECRET_OVERLAP_SECONDS = 30 * 24 * 3600
 
 
 def gateway_monitor() -> Monitor:
@@ -77,7 +80,7 @@ def delete_monitor(monitor: Monitor) -> None:
 
 
 def switch_off(monitor_id: int, reason: str) -> bool:
-    """Disables a monitor whose receiver is gone and cancels what waits for it (rule 7.10).
+    """Disables a monitor whose receiver is gone, cancels what waits for it and tells its owner (rule 7.10).
 
     False if it was off already.
     """
@@ -87,12 +90,14 @@ def switch_off(monitor_id: int, reason: str) -> bool:
         )
         if was_on:
             cancel_pending(monitor_id)
+            notices.announce_end(monitor_id)
             versions.bump(versions.GATEWAY)
     return bool(was_on)
 
 
 def cancel_pending(monitor_id: int) -> None:
-    pending = Delivery.objects.filter(monitor=monitor_id, status=Delivery.Status.PENDING)
+    webhooks = Delivery.objects.filter(monitor=monitor_id, channel=Delivery.Channel.WEBHOOK)
+    pending = webhooks.filter(status=Delivery.Status.PENDING)
     pending.update(status=Delivery.Status.CANCELLED, next_attempt_at=None, finished_at=timezone.now())
 
 
@@ -107,9 +112,40 @@ def _take_over_failures(monitor: Monitor) -> None:
     monitor.disabled_reason = "" if monitor.is_enabled else stored.disabled_reason
 
 
+def rotate_secret(monitor: Monitor, overlap_seconds: int = SECRET_OVERLAP_SECONDS) -> str:
+    """Makes a new signing secret and returns it: it is shown only now.
+
+    While the old one overlaps (0..MAX_SECRET_OVERLAP_SECONDS), webhooks carry both signatures, so that the receiver can
+    change over without losing one. The secret before the old one ends now. Raises ValidationError.
+    """
+    if not 0 <= overlap_seconds <= MAX_SECRET_OVERLAP_SECONDS:
+        allowed = f"a number of seconds from 0 to {MAX_SECRET_OVERLAP_SECONDS}"
+        raise ValidationError({"overlap_seconds": f"must be {allowed}, not {overlap_seconds}"})
+    generated, until = signing.new_secret(), timezone.now() + timedelta(seconds=overlap_seconds)
+    with transaction.atomic():
+        stored = Monitor.objects.select_for_update().get(pk=monitor.pk)
+        stored.previous_secret_sealed = stored.signing_secret_sealed if overlap_seconds else ""
+        stored.previous_secret_until = until if stored.previous_secret_sealed else None
+        stored.signing_secret_sealed = sealing.seal(generated)
+        stored.save(update_fields=["previous_secret_sealed", "previous_secret_until", "signing_secret_sealed"])
+    for name in ("previous_secret_sealed", "previous_secret_until", "signing_secret_sealed"):
+        setattr(monitor, name, getattr(stored, name))
+    return generated
+
+
+def signing_secrets(monitor: Monitor, now: datetime) -> list[str]:
+    """The secrets that a webhook is signed with at this moment, the newest first. Raises SealBroken."""
+    sealed = [monitor.signing_secret_sealed]
+    if monitor.previous_secret_until and now < monitor.previous_secret_until:
+        sealed.append(monitor.previous_secret_sealed)
+    return [sealing.unseal(each) for each in sealed if each]
+
+
 def _settle_secret(monitor: Monitor, written: str | None) -> str | None:
+    """A secret that somebody writes replaces all others at once: the receiver has it already."""
     if written and written != MASK:
         monitor.signing_secret_sealed = sealing.seal(written)
+        monitor.previous_secret_sealed, monitor.previous_secret_until = "", None
     if monitor.signing_secret_sealed:
         return None
     generated = signing.new_secret()
@@ -221,9 +257,23 @@ def target_path_error(url: Any) -> str:
             parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
         )
         (parts.hostname or "").encode("idna")
+        refused = usable and target_port(url) in guard.REFUSED_PORTS
     except ValueError:
-        usable = False
+        usable = refused = False
+    if refused:
+        return f"has port {target_port(url)}, where no webhook receiver listens; use 443, 80 or one above 1023"
     return "" if usable else f"{_shown(url)} is no usable target; {hint}"
+
+
+def target_port(url: str) -> int:
+    """The port that a usable target URL means."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def target_of(url: str) -> str:
+    """Host and port of a usable target URL, as `Delivery.target` has them: what is slow or dead as one."""
+    return f"{urlsplit(url).hostname}:{target_port(url)}"[:270]
 
 
 def _template_errors(monitor: Monitor) -> dict[str, str]:

@@ -1,22 +1,33 @@
-"""Telling the owner of a monitor that it was switched off (rule 7.10): the organisation's admins, or the gateway's."""
+"""Telling the owner of a monitor that it was switched off (rule 7.10): the organisation's admins, or the gateway's.
+
+A notice is a delivery like any other: retried by itself, recorded, sent to each owner once.
+"""
+
+from functools import partial
 
 from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.utils import timezone
 
-from monitors_app import transports
-from monitors_app.emails import notice_of
-from monitors_app.models import Monitor
+from monitors_app.models import Delivery, Monitor
+from monitors_app.wakeups import wake
 from organisations_app.models import Developer
 
+SUBJECT = "monitor"
 
-def tell_switched_off(monitor_id: int) -> int:
-    """Sends one e-mail to each owner; returns how many were sent. Raises TransportError if one could not be sent."""
-    monitor = Monitor.objects.filter(pk=monitor_id, is_enabled=False).first()
-    if monitor is None:
-        return 0
-    letters = [notice_of(monitor, address) for address in owner_addresses(monitor)]
-    for letter in letters:
-        transports.send(letter)
-    return len(letters)
+
+def announce_end(monitor_id: int) -> list[Delivery]:
+    """Writes a notice to each owner; call it in the transaction that switches the monitor off."""
+    monitor, now = Monitor.objects.get(pk=monitor_id), timezone.now()
+    notices = Delivery.objects.bulk_create(
+        Delivery(
+            channel=Delivery.Channel.EMAIL, monitor=monitor, recipient=address, subject=SUBJECT, next_attempt_at=now
+        )
+        for address in owner_addresses(monitor)
+    )
+    for notice in notices:
+        transaction.on_commit(partial(wake, notice.pk, notice.channel))
+    return notices
 
 
 def owner_addresses(monitor: Monitor) -> list[str]:

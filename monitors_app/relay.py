@@ -5,11 +5,12 @@ already.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from django.db import DataError, IntegrityError
 
-from monitors_app import ledger, outbox
+from monitors_app import claims, ledger, outbox
 from monitors_app.models import Delivery
 from monitors_app.outbox import Entry
 from monitors_app.wakeups import wake
@@ -53,7 +54,7 @@ def _take_over(bucket: int, entries: Sequence[Entry]) -> None:
     except _BROKEN:
         deliveries = _one_by_one(bucket, entries)
     outbox.remove(bucket, entries)
-    for delivery in first_of_each_subject(deliveries)[:MAX_WAKEUPS]:
+    for delivery in first_in_line(deliveries)[:MAX_WAKEUPS]:
         wake(delivery.pk, delivery.channel)
 
 
@@ -73,13 +74,19 @@ def _one_by_one(bucket: int, entries: Sequence[Entry]) -> list[Delivery]:
     return deliveries
 
 
-def first_of_each_subject(deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """Webhooks about one subject go out one after the other; each one wakes the next."""
-    seen: set[tuple[int, str]] = set()
+def first_in_line(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    """Those that may be sent at once: one webhook about each subject, few to each target, and all e-mails but those of
+    a digest. Who sends them goes on with the others.
+    """
+    subjects: set[tuple[int, str]] = set()
+    targets: Counter[str] = Counter()
     first = []
     for delivery in deliveries:
         line = (delivery.monitor_id or 0, delivery.subject)
-        if delivery.monitor_id is None or line not in seen:
+        if delivery.monitor_id is None:
+            first += [] if delivery.in_digest else [delivery]
+        elif line not in subjects and targets[delivery.target] < claims.MAX_PER_TARGET:
+            subjects.add(line)
+            targets[delivery.target] += 1
             first.append(delivery)
-        seen.add(line)
     return first

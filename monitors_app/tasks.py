@@ -8,9 +8,8 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
-from monitors_app import delivery, notices, retention
+from monitors_app import delivery, retention
 from monitors_app import relay as relaying
-from monitors_app.transports import TransportError
 from sessions_app.engine.types import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -46,8 +45,3 @@ def sweep_deliveries() -> None:
 @shared_task
 def prune() -> None:
     retention.prune(timezone.now())
-
-
-@shared_task(autoretry_for=(TransportError,), max_retries=5, retry_backoff=10)
-def mail_switched_off(monitor_id: int) -> None:
-    notices.tell_switched_off(monitor_id)

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 
 from monitors_app.guard import guarded_sockets
+from monitors_app.lookups import Resolver
 
 TOTAL_SECONDS = 10
 CONNECT_SECONDS = 5
@@ -95,7 +96,10 @@ async def _send_webhook(webhook: Webhook) -> Answer:
     7.11).
     """
     connector = aiohttp.TCPConnector(
-        socket_factory=guarded_sockets(settings.GATEWAY_WEBHOOK_ALLOWED_NETS), force_close=True, use_dns_cache=False
+        resolver=Resolver(),
+        socket_factory=guarded_sockets(settings.GATEWAY_WEBHOOK_ALLOWED_NETS),
+        force_close=True,
+        use_dns_cache=False,
     )
     timeout = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS)
     session = aiohttp.ClientSession(

@@ -14,7 +14,6 @@ from monitors_app.models import Delivery
 logger = logging.getLogger(__name__)
 
 DELIVER = "monitors_app.tasks.deliver"
-TELL = "monitors_app.tasks.mail_switched_off"
 QUEUES = {Delivery.Channel.WEBHOOK.value: "deliveries", Delivery.Channel.EMAIL.value: "mail"}
 # Longer waits stay in the database: a worker would keep them in memory, and lose them with it.
 MAX_COUNTDOWN_SECONDS = 60
@@ -29,11 +28,6 @@ def wake(delivery_id: int, channel: str, wait_seconds: float = 0) -> bool:
     if wait_seconds > MAX_COUNTDOWN_SECONDS:
         return False
     return _publish(DELIVER, delivery_id, QUEUES[channel], wait_seconds)
-
-
-def wake_notice(monitor_id: int) -> bool:
-    """Asks for the e-mail that tells a monitor's owner of its end."""
-    return _publish(TELL, monitor_id, "mail", 0)
 
 
 def _publish(task: str, row_id: int, queue: str, wait_seconds: float) -> bool:

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from monitors_app import bodies, signing
 from monitors_app.models import Delivery, Monitor, TriggerEvent
-from monitors_app.monitors import headers_of
+from monitors_app.monitors import headers_of, signing_secrets
 from monitors_app.transports import Webhook
 from organisations_app import sealing
 
@@ -30,8 +30,9 @@ def webhook_of(delivery: Delivery, now: datetime) -> Webhook:
     }
     headers = _merged(headers, headers_of(delivery.headers_sealed))
     headers |= {"webhook-id": delivery.message_id, "webhook-timestamp": str(timestamp)}
-    if delivery.monitor and (secret := sealing.unseal(delivery.monitor.signing_secret_sealed)):
-        headers["webhook-signature"] = signing.signature(secret, delivery.message_id, timestamp, body)
+    if delivery.monitor and (secrets := signing_secrets(delivery.monitor, now)):
+        signatures = (signing.signature(secret, delivery.message_id, timestamp, body) for secret in secrets)
+        headers["webhook-signature"] = " ".join(signatures)
     return Webhook(delivery.method, delivery.recipient, headers, body)
 
 
@@ -55,6 +56,13 @@ def key_shown(delivery: Delivery) -> str:
             return _raw_key(event) or event.key_hint
         case _:
             return event.key_hint
+
+
+def sends_masked_key(delivery: Delivery) -> bool:
+    """Whether the monitor wants the raw key, but it is erased: what is sent now has it masked (rule 7.6)."""
+    event, monitor = delivery.event, delivery.monitor
+    wants_raw = monitor is not None and monitor.key_format == Monitor.KeyFormat.RAW
+    return wants_raw and event is not None and event.kind == TriggerEvent.Kind.KEY and not event.key_sealed
 
 
 def _raw_key(event: TriggerEvent) -> str:

@@ -11,6 +11,8 @@ from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from organisations_app.audit import Actor
+
 CONFIRMED = "confirmed"  # the POST member that tells the answer from the question
 
 
@@ -19,10 +21,14 @@ class ReasonForm(forms.Form):
         required=False, max_length=200, widget=UnfoldAdminTextInputWidget, help_text="Kept in the history. Optional."
     )
 
+    @property
+    def given(self) -> str:
+        reason: str = self.cleaned_data["reason"].strip()
+        return reason
+
     def suffix(self) -> str:
         """For the end of a history entry."""
-        reason = self.cleaned_data["reason"].strip()
-        return f" Reason: {reason}" if reason else ""
+        return f" Reason: {self.given}" if self.given else ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,11 @@ class Question:
     objects: list[Any] = field(default_factory=list)
     action: str = ""
     is_danger: bool = True
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    """As the audit names who is logged in."""
+    return Actor.person(request.user.get_username())
 
 
 def is_confirmed(request: HttpRequest) -> bool:

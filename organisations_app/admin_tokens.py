@@ -29,7 +29,10 @@ WRITABLE = (
 )
 READ_ONLY = ("events", "usage", "audit")
 SCOPES = tuple(
-    f"{resource}:{right}" for resource in WRITABLE + READ_ONLY for right in ("read", "write") if resource in WRITABLE or right == "read"
+    f"{resource}:{right}"
+    for resource in WRITABLE + READ_ONLY
+    for right in ("read", "write")
+    if resource in WRITABLE or right == "read"
 )
 DEFAULT_LIFETIME = timedelta(days=365)
 USE_IS_RECORDED_EVERY = timedelta(minutes=1)

@@ -5,17 +5,20 @@ from dataclasses import replace
 from typing import Any, cast
 
 import django_filters
+from django.db import transaction
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework import serializers, status, viewsets
+from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from organisations_app.api import keep_identifier
-from organisations_app.documents import refusal
+from organisations_app.audit import Subject
+from organisations_app.documents import DocumentError, Problem, escape, refusal
 from organisations_app.models import Organisation
-from organisations_app.rest.fields import StrictModelSerializer
+from organisations_app.rest.fields import OrganisationField, StrictModelSerializer, keep_identifier
+from organisations_app.rest.filters import Flag
 from organisations_app.rest.refusals import Conflict
-from organisations_app.rest.views import ID
+from organisations_app.rest.resources import ModelResource, Resource, answer
+from organisations_app.tenancy import within
 from policies_app import catalogue
 from policies_app.drafts import PolicyDraft, api_names, save_policy_draft
 from policies_app.models import Api, Policy
@@ -28,7 +31,7 @@ from policies_app.tyk import policy_from_tyk, policy_to_tyk
 class ApiSerializer(StrictModelSerializer):
     """`id` can be chosen when an API is made; later it stays."""
 
-    org_id = serializers.PrimaryKeyRelatedField(source="organisation", queryset=Organisation.objects.all())
+    org_id = OrganisationField()
 
     class Meta:
         model = Api
@@ -65,29 +68,30 @@ class OwnedFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 
 class ApiFilter(OwnedFilter):
-    is_active = django_filters.BooleanFilter()
+    is_active = Flag()
     listen_path = django_filters.CharFilter()
 
 
-class ApiViewSet(viewsets.ModelViewSet[Api]):
+class ApiViewSet(ModelResource[Api]):
     """API definitions: where they listen and where they go. A change holds from the next request on."""
 
+    scope = "apis"
+    kind = "api"
     queryset = Api.objects.all()
     serializer_class = ApiSerializer
     filterset_class = ApiFilter
-    lookup_value_regex = ID
     ordering = ["id"]
     ordering_fields = ["id", "name", "listen_path"]
 
-    def perform_destroy(self, instance: Api) -> None:
-        catalogue.delete_api(instance)
+    def remove(self, row: Api) -> None:
+        catalogue.delete_api(row)
 
 
 # --- policies ---------------------------------------------------------------------------------------------------------
 
 
 class PolicyFilter(OwnedFilter):
-    is_inactive = django_filters.BooleanFilter()
+    is_inactive = Flag()
 
 
 @extend_schema_view(
@@ -95,13 +99,13 @@ class PolicyFilter(OwnedFilter):
     update=extend_schema(request=PolicyShape, responses=PolicyShape),
     partial_update=extend_schema(request=PolicyShape, responses=PolicyShape),
 )
-class PolicyViewSet(viewsets.GenericViewSet[Policy]):
+class PolicyViewSet(Resource[Policy]):
     """Plans: limits, access rights and metadata for all keys that they are applied to."""
 
+    scope = "policies"
     queryset = Policy.objects.prefetch_related("access")
     serializer_class = PolicyShape
     filterset_class = PolicyFilter
-    lookup_value_regex = ID
     ordering = ["id"]
     ordering_fields = ["id", "name"]
 
@@ -110,36 +114,61 @@ class PolicyViewSet(viewsets.GenericViewSet[Policy]):
         return self.get_paginated_response(policy_documents(page or []))
 
     def retrieve(self, request: Request, pk: str) -> Response:
-        return Response(policy_documents([self.get_object()])[0])
+        return answer(self.document(self.get_object()))
 
+    @transaction.atomic
     def create(self, request: Request) -> Response:
         draft = policy_from_tyk(request.data, strict=True)
         if draft.id and Policy.objects.filter(pk=draft.id).exists():
             raise Conflict({"id": [f"{draft.id} exists already; change it with PUT or PATCH"]})
-        policy = save_owned(draft)
-        return Response(self.document(policy.pk), status=status.HTTP_201_CREATED)
+        document = self.saved(draft)
+        self.record("create", self.subject_of(draft.organisation_id, document), after=document)
+        return answer(document, status.HTTP_201_CREATED)
 
+    @transaction.atomic
     def update(self, request: Request, pk: str) -> Response:
-        policy = self.get_object()
+        policy = self.locked()
         draft = policy_from_tyk(request.data, policy_id=pk, organisation_id=policy.organisation_id, strict=True)
-        save_owned(same_policy(replace(draft, extra=policy.extra), pk))
-        return Response(self.document(pk))
+        return self.changed(policy, replace(draft, extra=policy.extra))
 
+    @transaction.atomic
     def partial_update(self, request: Request, pk: str) -> Response:
         """Changes the members that are sent."""
-        policy = self.get_object()
+        policy = self.locked()
         policy_from_tyk(request.data, policy_id=pk, organisation_id=policy.organisation_id, strict=True)
         stored = {**policy_to_tyk(policy, policy.access.all()), "active": True, "is_inactive": policy.is_inactive}
-        save_owned(same_policy(policy_from_tyk({**stored, **cast(dict[str, Any], request.data)}), pk))
-        return Response(self.document(pk))
+        return self.changed(policy, policy_from_tyk({**stored, **cast(dict[str, Any], request.data)}))
 
+    @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
         """Keys keep the id of a deleted policy; a key with no other one has no access."""
-        catalogue.delete_policy(self.get_object())
+        policy = self.locked()
+        before = self.document(policy)
+        catalogue.delete_policy(policy)
+        self.record("delete", self.subject_of(policy.organisation_id, before), before=before)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def document(self, policy_id: str) -> dict[str, Any]:
-        return policy_documents(self.get_queryset().filter(pk=policy_id))[0]
+    def changed(self, policy: Policy, draft: PolicyDraft) -> Response:
+        before = self.document(policy)
+        had = frozenset(right.api_id for right in policy.access.all())
+        document = self.saved(same_policy(draft, policy.pk), had)
+        self.record("change", self.subject_of(policy.organisation_id, before), before=before, after=document)
+        return answer(document)
+
+    def saved(self, draft: PolicyDraft, unchanged: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """Here, unlike in Tyk's dialect, the organisation must exist. Raises DocumentError."""
+        if not within(Organisation.objects.all(), self.organisation_id, "pk").filter(pk=draft.organisation_id).exists():
+            raise refusal("/org_id", f"{draft.organisation_id} is no organisation that exists", "does_not_exist")
+        if self.organisation_id is not None:
+            check_apis({right.api_id for right in draft.rights} - unchanged, self.organisation_id)
+        policy = save_policy_draft(draft)
+        return self.document(Policy.objects.prefetch_related("access").get(pk=policy.pk))
+
+    def document(self, row: Policy) -> dict[str, Any]:
+        return policy_documents([row])[0]
+
+    def subject_of(self, organisation_id: str, document: dict[str, Any]) -> Subject:
+        return Subject("policy", document["id"], organisation_id)
 
 
 def policy_documents(policies: Iterable[Policy]) -> list[dict[str, Any]]:
@@ -161,8 +190,12 @@ def same_policy(draft: PolicyDraft, policy_id: str) -> PolicyDraft:
     return draft
 
 
-def save_owned(draft: PolicyDraft) -> Policy:
-    """Here, unlike in Tyk's dialect, the organisation must exist. Raises DocumentError."""
-    if not Organisation.objects.filter(pk=draft.organisation_id).exists():
-        raise refusal("/org_id", f"{draft.organisation_id} is no organisation that exists", "does_not_exist")
-    return save_policy_draft(draft)
+def check_apis(api_ids: Iterable[str], organisation_id: str | None) -> None:
+    """APIs that an access right names must exist; for who is bound to an organisation, in it. Raises DocumentError."""
+    named = set(api_ids)
+    known = within(Api.objects.filter(pk__in=named), organisation_id, "organisation")
+    if unknown := sorted(named - set(known.values_list("pk", flat=True))):
+        raise DocumentError(
+            Problem(f"/access_rights/{escape(api_id)}", f"{api_id} is no API that exists", "does_not_exist")
+            for api_id in unknown
+        )

@@ -1,16 +1,15 @@
 """Session documents of keys, put together from the database and the counter store, for every face that answers JSON."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from organisations_app.models import Organisation
 from policies_app.drafts import api_names
-from policies_app.models import PolicyAccess
 from sessions_app import usage
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Key, KeyAccess, KeyPolicy
-from sessions_app.terms import read_holders
+from sessions_app.terms import Holder, read_holders
 from sessions_app.tyk import computed_key, stored_key
 from sessions_app.usage import QuotaUsage
 
@@ -29,21 +28,14 @@ def stored_documents(keys: Sequence[Key]) -> dict[str, dict[str, Any]]:
     return {key.pk: stored_key(key, rights[key.pk], policies[key.pk], names) for key in keys}
 
 
-def computed_documents(keys: Sequence[Key], live: Usage | None) -> dict[str, dict[str, Any]]:
-    """What counts, by key id: policies applied, with `live` usage (None: unknown)."""
-    holders = read_holders((key.organisation_id, key.pk) for key in keys)
-    stored = stored_documents(keys)
-    rights: defaultdict[str, list[PolicyAccess]] = defaultdict(list)
-    for right in PolicyAccess.objects.filter(
-        policy__in={policy.id for holder in holders.values() for policy in holder.policies}
-    ):
-        rights[right.policy_id].append(right)
-    names = api_names({api_id for holder in holders.values() for api_id in holder.api_ids()})
+def computed_documents(holders: Mapping[str, Holder], live: Usage | None) -> dict[str, dict[str, Any]]:
+    """What counts, by key id: policies applied, with `live` usage (None: unknown). One query."""
+    names = api_names({api_id for holder in holders.values() for api_id in _named_apis(holder)})
     return {
         key_id: computed_key(
             holder,
-            stored[key_id],
-            [right for policy in holder.policies for right in rights[policy.id]],
+            stored_key(holder.key, holder.access, holder.terms.policies, names),
+            holder.policy_access,
             names,
             None if live is None else live.get(key_id, []),
         )
@@ -51,12 +43,22 @@ def computed_documents(keys: Sequence[Key], live: Usage | None) -> dict[str, dic
     }
 
 
-def live_usage(keys: Iterable[Key]) -> Usage | None:
+def computed_document(key: Key) -> dict[str, Any]:
+    """Of one key, with live usage."""
+    holders = read_holders([(key.organisation_id, key.pk)])
+    return computed_documents(holders, live_usage(holders))[key.pk]
+
+
+def live_usage(holders: Mapping[str, Holder]) -> Usage | None:
     """Each key's quotas by key id; None when the store does not answer: what is configured can be read all the same."""
     try:
-        return usage.key_quotas(list(keys))
+        return usage.key_quotas([holder.key for holder in holders.values()], holders)
     except StoreUnavailable:
         return None
+
+
+def _named_apis(holder: Holder) -> set[str]:
+    return {right.api_id for right in (*holder.access, *holder.policy_access)}
 
 
 def live_organisation_usage(organisation: Organisation) -> QuotaUsage | None:

@@ -69,22 +69,6 @@ def change_key(key: Key, draft: SessionDraft) -> None:
 
 
 @transaction.atomic
-def put_key(draft: SessionDraft, token: str) -> tuple[Key, bool]:
-    """The key that `token` opens, as the draft says; made if there is none. Answers the key and whether it existed.
-
-    In another organisation it is another key: counters and history stay with the old one, which ends.
-    """
-    existing = keys.find_by_token(token)
-    if existing is not None and existing.organisation_id == draft.organisation_id:
-        change_key(existing, draft)
-        return existing, True
-    if existing is not None:
-        keys.delete_key(existing)
-    key, _ = create_key(draft, token)
-    return key, False
-
-
-@transaction.atomic
 def save_org_session(draft: SessionDraft) -> OrgSession:
     """Makes or changes an organisation's session object. Usage is not touched. Raises ValidationError."""
     organisation = organisation_named(draft.organisation_id)

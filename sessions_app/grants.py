@@ -14,7 +14,7 @@ from policies_app.limits import Limits, Source, Terms, effective_terms, threshol
 from policies_app.models import Api
 from policies_app.patterns import FIELD, Pattern, parse
 from policies_app.periods import period_starts_ms
-from sessions_app import tokens
+from sessions_app import strangers, tokens
 from sessions_app.engine import names
 from sessions_app.engine.types import Grant, Limit, LimitName, QuotaLimit, RateLimit, Refusal, Threshold, Throttle
 from sessions_app.keys import find_credential
@@ -38,6 +38,8 @@ def cached(token: str, api_id: str) -> Grant | None:
 
 def compile_grant(token: str, api_id: str) -> Grant | Refusal:
     """Reads the database and caches the grant. A token that opens no living key is refused as unknown (rule 1.4)."""
+    if not tokens.may_exist(token):
+        return Refusal.UNKNOWN_KEY
     name = (tokens.digest(token), api_id)
     credential = find_credential(token)
     holder = _holder(credential.key, api_id) if credential else None
@@ -45,10 +47,19 @@ def compile_grant(token: str, api_id: str) -> Grant | Refusal:
     credential = Credential.objects.filter(digest=name[0]).first() if holder else None
     if holder is None or credential is None or holder.key.revoked_at or _has_ended(credential):
         _cache.discard(name)
+        _remember_stranger(token)
         return Refusal.UNKNOWN_KEY
     grant = grant_of(holder, Api.objects.filter(pk=api_id).first() or Api(pk=api_id), token)
     _cache.put(name, (grant, _ms(credential.expires_at)))
     return grant
+
+
+def _remember_stranger(token: str) -> None:
+    """Only what no row knows: a key that was revoked or has ended stays the database's to tell."""
+    digest = tokens.digest(token)
+    number = strangers.issued_number(digest)  # before the last look, so that a key issued meanwhile is newer
+    if not Credential.objects.filter(digest__in=[digest, *tokens.older_digests(token)]).exists():
+        strangers.remember(digest, number)
 
 
 def _holder(key: Key, api_id: str) -> Holder | None:

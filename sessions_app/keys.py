@@ -13,7 +13,7 @@ from django.utils import timezone
 from organisations_app import versions
 from organisations_app.provisioning import provisioned_meta_data
 from policies_app.models import Policy
-from sessions_app import tokens
+from sessions_app import strangers, tokens
 from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy, OrgSession
 
 
@@ -89,6 +89,7 @@ def issue_credential(key: Key, token: str) -> Credential:
     if Credential.objects.filter(digest=digest).exists():
         raise ValidationError({"key": "This key exists already."})
     mark_changed(key)
+    versions.bump(strangers.credentials_scope(digest))
     return Credential.objects.create(key=key, digest=digest, pepper=tokens.pepper_mark(), hint=tokens.hint(token))
 
 

@@ -34,7 +34,11 @@ class Key(LimitFields, ThresholdFields, MetaDataFields):
     class Meta(LimitFields.Meta):
         abstract = False
         ordering = ["-created_at", "id"]
-        indexes = [models.Index(fields=["-created_at", "id"], name="key_newest_first")]
+        indexes = [
+            models.Index(fields=["-created_at", "id"], name="key_newest_first"),
+            models.Index(fields=["organisation", "-created_at", "id"], name="key_newest_of_organisation"),
+            models.Index(fields=["alias", "id"], name="key_by_alias"),
+        ]
 
     def __str__(self) -> str:
         return self.alias or self.id

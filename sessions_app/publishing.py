@@ -33,5 +33,7 @@ def _calls(scope: str, number: int) -> list[Call]:
         return counters.publish_gateway(number)
     if kind == "org":
         return [counters.publish_organisation(name, number)]
+    if kind == "credentials":
+        return [counters.publish_credentials(name, number)]
     organisation_id, _, key_id = name.rpartition(":")  # an organisation's id may hold a colon, a key's never does
     return [counters.publish_key(organisation_id, key_id, number)]

@@ -3,29 +3,36 @@ terms.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.db.models import QuerySet
 
 from organisations_app import versions
 from policies_app.limits import KeyTerms, Limits, PolicyTerms, merged_meta_data
-from policies_app.models import Policy, PolicyAccess
+from policies_app.models import AccessRightFields, Policy, PolicyAccess
 from sessions_app.engine.types import Versions
 from sessions_app.models import Key, KeyAccess, KeyPolicy, OrgSession
 
-Rights = defaultdict[str, dict[str, Limits | None]]
+HOLDER = "organisation__session"
+Right = TypeVar("Right", KeyAccess, PolicyAccess)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A key with everything that its grants are made of. `policies` are the known ones, in order."""
+    """A key with everything that its grants are made of. `policies` are the known ones, in order.
+
+    `access` are the rights of its own and `policy_access` those of its policies, as the database has them.
+    """
 
     key: Key
     terms: KeyTerms
     policies: tuple[PolicyTerms, ...]
     session: OrgSession | None
     versions: Versions
+    access: tuple[KeyAccess, ...] = ()
+    policy_access: tuple[PolicyAccess, ...] = ()
 
     @property
     def is_blocked(self) -> bool:
@@ -47,24 +54,39 @@ def read_holders(identities: Iterable[tuple[str, str]], api_id: str | None = Non
     """Holders by key id, of `(organisation id, key id)` pairs, in six queries whatever their number.
 
     With `api_id` only the access rights to that API are read. Versions are read first: a change that comes in between
-    makes the
-    holder look older than it is, never newer.
+    makes the holder look older than it is, never newer.
     """
     pairs = list(identities)
     numbers = _version_numbers(pairs)
-    keys = Key.objects.select_related("organisation__session").in_bulk([key_id for _, key_id in pairs])
-    applied = _applied(list(keys))
-    policies = _policy_terms({policy for ids in applied.values() for policy in ids}, api_id)
-    rights = _rights(KeyAccess.objects.filter(key__in=list(keys)), "key_id", api_id)
+    keys = Key.objects.select_related(HOLDER).in_bulk([key_id for _, key_id in pairs])
+    return _holders(list(keys.values()), numbers, api_id)
+
+
+def holders_of(keys: Sequence[Key]) -> dict[str, Holder]:
+    """As read_holders, of keys that were read with `select_related(HOLDER)`. For looking: no grant is made of these,
+    because the keys may be older than the versions say.
+    """
+    return _holders(keys, _version_numbers([(key.organisation_id, key.pk) for key in keys]), None)
+
+
+def _holders(keys: Sequence[Key], numbers: dict[str, int], api_id: str | None) -> dict[str, Holder]:
+    key_ids = [key.pk for key in keys]
+    applied = _applied(key_ids)
+    named = {policy for ids in applied.values() for policy in ids}
+    access = _by_owner(KeyAccess.objects.filter(key__in=key_ids), "key_id", api_id)
+    granted = _by_owner(PolicyAccess.objects.filter(policy__in=named), "policy_id", api_id) if named else {}
+    policies = _policy_terms(named, granted)
     return {
         key.pk: Holder(
             key=key,
-            terms=_key_terms(key, rights[key.pk], applied[key.pk]),
+            terms=_key_terms(key, _rights(access.get(key.pk, ())), applied[key.pk]),
             policies=tuple(policies[policy] for policy in applied[key.pk] if policy in policies),
             session=getattr(key.organisation, "session", None),
             versions=_versions(numbers, key),
+            access=tuple(access.get(key.pk, ())),
+            policy_access=tuple(right for policy in applied[key.pk] for right in granted.get(policy, ())),
         )
-        for key in keys.values()
+        for key in keys
     }
 
 
@@ -92,20 +114,22 @@ def _applied(key_ids: list[str]) -> defaultdict[str, list[str]]:
     return applied
 
 
-def _policy_terms(policy_ids: set[str], api_id: str | None) -> dict[str, PolicyTerms]:
+def _policy_terms(policy_ids: set[str], granted: Mapping[str, Sequence[PolicyAccess]]) -> dict[str, PolicyTerms]:
     if not policy_ids:
         return {}
-    rights = _rights(PolicyAccess.objects.filter(policy__in=policy_ids), "policy_id", api_id)
-    return {
-        policy.pk: _terms_of_policy(policy, rights[policy.pk]) for policy in Policy.objects.filter(pk__in=policy_ids)
-    }
+    policies = Policy.objects.filter(pk__in=policy_ids)
+    return {policy.pk: _terms_of_policy(policy, _rights(granted.get(policy.pk, ()))) for policy in policies}
 
 
-def _rights(access: QuerySet[KeyAccess] | QuerySet[PolicyAccess], owner: str, api_id: str | None) -> Rights:
-    rights: Rights = defaultdict(dict)
+def _by_owner(access: QuerySet[Right], owner: str, api_id: str | None) -> dict[str, list[Right]]:
+    found: defaultdict[str, list[Right]] = defaultdict(list)
     for right in access.filter(api=api_id) if api_id is not None else access:
-        rights[getattr(right, owner)][right.api_id] = right.own_limits()
-    return rights
+        found[getattr(right, owner)].append(right)
+    return dict(found)
+
+
+def _rights(access: Iterable[AccessRightFields]) -> dict[str, Limits | None]:
+    return {right.api_id: right.own_limits() for right in access}
 
 
 def _terms_of_policy(policy: Policy, rights: dict[str, Limits | None]) -> PolicyTerms:

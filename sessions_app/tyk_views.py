@@ -10,15 +10,18 @@ from django.db import transaction
 from django.http import HttpRequest, JsonResponse
 from django.urls import re_path
 
+from organisations_app.audit import ROOT
 from organisations_app.tyk_view import TykError, TykView, answer_written, body_of, flag
-from sessions_app import drafts, keys, tokens, usage
-from sessions_app.documents import computed_documents, live_organisation_usage, live_usage
+from sessions_app import corrections, custody, drafts, keys, tokens
+from sessions_app.documents import computed_document, computed_documents, live_organisation_usage
 from sessions_app.drafts import SessionDraft
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Key, OrgSession
 from sessions_app.queries import keys_naming, living_credentials
+from sessions_app.terms import read_holders
 from sessions_app.tyk import org_session_from_tyk, org_session_to_tyk, session_from_tyk
 
+AS_TYK_DOES = "written over the Tyk API"  # why a write resets: the audit wants a reason
 NO_ACCESS = "Failed to create key, keys must have at least one Access Rights record set."
 NO_KEY = "Key not found"
 NO_KEY_TO_CHANGE = "Key is not found"
@@ -39,7 +42,7 @@ class KeyList(TykView):
 
     def post(self, request: HttpRequest) -> JsonResponse:
         draft = checked(session_from_tyk(body_of(request)))
-        _, token = drafts.create_key(draft)
+        _, token = custody.create_key(draft, ROOT)
         return answer_written(token, "added", tokens.digest(token))
 
 
@@ -55,7 +58,7 @@ class KeyPreview(TykView):
         draft = session_from_tyk(body_of(request))
         with transaction.atomic():
             key, _ = drafts.create_key(draft)
-            computed = computed_documents([key], {})[key.pk]
+            computed = computed_documents(read_holders([(key.organisation_id, key.pk)]), {})[key.pk]
             transaction.set_rollback(True)
         return JsonResponse(computed)
 
@@ -65,7 +68,7 @@ class KeyDetail(TykView):
 
     def get(self, request: HttpRequest, name: str) -> JsonResponse:
         key = find_key(request, name, NO_KEY)
-        return JsonResponse(computed_documents([key], live_usage([key]))[key.pk])
+        return JsonResponse(computed_document(key))
 
     def post(self, request: HttpRequest, name: str) -> JsonResponse:
         """Makes a custom key, or replaces the one that is there."""
@@ -73,7 +76,7 @@ class KeyDetail(TykView):
             return self.replace(request, find_key(request, name, NO_KEY_OF_HASH, 400), name, "added")
         draft = checked(session_from_tyk(body_of(request)))
         with transaction.atomic():
-            key, existed = drafts.put_key(draft, name)
+            key, existed = custody.put_key(draft, name, ROOT)
             if existed:
                 reset_unless_suppressed(request, key)
         return answer_written(name, "added", tokens.digest(name))
@@ -84,12 +87,12 @@ class KeyDetail(TykView):
     def replace(self, request: HttpRequest, key: Key, name: str, action: str) -> JsonResponse:
         draft = checked(session_from_tyk(body_of(request), organisation_id=key.organisation_id))
         with transaction.atomic():
-            drafts.change_key(key, draft)
+            custody.change_key(key, draft, ROOT)
             reset_unless_suppressed(request, key)
         return answer_written(name, action, hash_of(request, name))
 
     def delete(self, request: HttpRequest, name: str) -> JsonResponse:
-        keys.delete_key(find_key(request, name, NO_KEY_TO_DELETE))
+        custody.delete_key(find_key(request, name, NO_KEY_TO_DELETE), ROOT)
         return answer_written(name, "deleted", hash_of(request, name))
 
 
@@ -113,13 +116,13 @@ class OrganisationDetail(TykView):
     def save(self, request: HttpRequest, organisation_id: str, action: str) -> JsonResponse:
         draft = org_session_from_tyk(body_of(request), organisation_id)
         with transaction.atomic():
-            session = drafts.save_org_session(draft)
+            session = custody.save_org_session(draft, ROOT)
             if flag(request, "reset_quota"):
-                reset_or_refuse(lambda: usage.reset_organisation_quota(session.organisation))
+                reset_or_refuse(lambda: corrections.reset_organisation_quota(session.organisation, ROOT, AS_TYK_DOES))
         return answer_written(organisation_id, action)
 
     def delete(self, request: HttpRequest, organisation_id: str) -> JsonResponse:
-        keys.delete_org_session(find_session(organisation_id))
+        custody.delete_org_session(find_session(organisation_id), ROOT)
         return answer_written(organisation_id, "deleted")
 
 
@@ -154,7 +157,7 @@ def find_session(organisation_id: str) -> OrgSession:
 
 def reset_unless_suppressed(request: HttpRequest, key: Key) -> None:
     if not flag(request, "suppress_reset"):
-        reset_or_refuse(lambda: usage.reset_key_quota(key))
+        reset_or_refuse(lambda: corrections.reset_quota(key, ROOT, AS_TYK_DOES))
 
 
 def reset_or_refuse(reset: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""Usage as people see it: live counters of keys and organisations, and their reset (rules 2.9, 2.10, 5.6)."""
+"""Usage as people see it: live counters of keys and organisations (rules 2.9, 5.6)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,12 +41,12 @@ class QuotaUsage:
         return min(100.0, 100 * self.used / self.max)
 
 
-def key_quotas(keys: Sequence[Key]) -> dict[str, list[QuotaUsage]]:
+def key_quotas(keys: Sequence[Key], holders: Mapping[str, Holder] | None = None) -> dict[str, list[QuotaUsage]]:
     """Live quota counters by key id, the key-level ones first, in one round trip. Unlimited quotas have no counter.
 
-    Raises StoreUnavailable.
+    `holders` are the keys' holders, if they are read already. Raises StoreUnavailable.
     """
-    holders = read_holders([(key.organisation_id, key.pk) for key in keys])
+    holders = read_holders([(key.organisation_id, key.pk) for key in keys]) if holders is None else holders
     asked = [(holder, source, api_ids) for holder in holders.values() for source, api_ids in quota_sources(holder)]
     looks = [_look(holder, _quota(holder, source)) for holder, source, _ in asked]
     states = check.peek(sync_store(), snapshots, looks) if looks else []
@@ -68,22 +68,6 @@ def organisation_quotas(organisation_ids: Iterable[str]) -> dict[str, QuotaUsage
         session.organisation_id: _usage(Source(session.limits(), "", "org"), (), state, shared=False)
         for session, (state,) in zip(limits, states, strict=True)
     }
-
-
-def reset_key_quota(key: Key) -> int:
-    """Resets every quota counter that the key really uses, also a shared one; returns the units used before. Raises
-    StoreUnavailable.
-    """
-    holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
-    limits = {limit.counter: limit for source, _ in quota_sources(holder) for limit in [_quota(holder, source)]}
-    return sum(check.reset(sync_store(), snapshots, limit) for limit in limits.values())
-
-
-def reset_organisation_quota(organisation: Organisation) -> int:
-    """Resets the organisation's quota counter; returns the units used before. Raises StoreUnavailable."""
-    session = OrgSession.objects.select_related("organisation").filter(organisation=organisation).first()
-    limit = organisation_quota(session) if session else None
-    return check.reset(sync_store(), snapshots, limit) if limit else 0
 
 
 def quota_limits(key: Key) -> dict[QuotaLimit, tuple[str, ...]]:

@@ -13,7 +13,7 @@ def submit(client: Client, url: str, **changes: Any) -> Any:
 
 
 def submit_with_row(client: Client, url: str, prefix: str, row: dict[str, Any], **changes: Any) -> Any:
-    """Like `submit`, after "Add another" of the inline `prefix`; `row` are the new row's fields by their short names."""
+    """Like `submit`, after "Add another" in the inline `prefix`; `row` are the new row's fields by short name."""
     shown = client.get(url)
     values = form_values(shown)
     [formset] = [inline.formset for inline in shown.context["inline_admin_formsets"] if inline.formset.prefix == prefix]
@@ -40,7 +40,7 @@ def _values(form: BaseForm) -> dict[str, Any]:
     for field in form:
         value, widget = field.value(), field.field.widget
         if isinstance(widget, MultiWidget):
-            values |= {f"{field.html_name}_{place}": part for place, part in enumerate(widget.decompress(value))}
+            values |= {f"{field.html_name}_{place}": part for place, part in enumerate(widget.decompress(value) or [])}
         else:
             values[field.html_name] = "on" if value is True else None if value is False else value
     return {name: value for name, value in values.items() if value is not None}
@@ -52,5 +52,8 @@ def errors_of(response: HttpResponse) -> dict[str, str]:
     forms = [context["adminform"].form]
     forms += [form for inline in context["inline_admin_formsets"] for form in inline.formset.forms]
     return {
-        form.add_prefix(name): " ".join(map(str, found)) for form in forms if form.is_bound for name, found in form.errors.items()
+        form.add_prefix(name): " ".join(map(str, found))
+        for form in forms
+        if form.is_bound
+        for name, found in form.errors.items()
     }

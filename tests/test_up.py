@@ -12,7 +12,7 @@ from gateway_project.store import free_port
 from tests.whole_gateway import Up, parent_of, wait_for
 
 pytestmark = pytest.mark.journey
-SERVICES = {"store", "web", "worker", "beat"}
+SERVICES = {"store", "web", "worker", "sender", "beat"}
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def up(tmp_path) -> Iterator[Up]:
 def test_it_becomes_ready_and_a_termination_stops_every_child(up):
     up.wait_ready()
     assert up.get("/healthz") == 200
-    assert {path.stem for path in (up.var_dir / "log").glob("*.log")} == SERVICES
+    wait_for(lambda: {path.stem for path in (up.var_dir / "log").glob("*.log")} == SERVICES, 5)
     # As process managers and `make` do: the whole group gets the signal, and `up` gets it twice.
     os.killpg(up.process.pid, signal.SIGTERM)
     os.killpg(up.process.pid, signal.SIGTERM)
@@ -45,10 +45,17 @@ def test_a_kept_alive_connection_does_not_hold_up_the_stop(up):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("web", "granian"), ("worker", "worker --pool"), ("beat", "beat --pidfile"), ("store", "valkey-server")],
+    [
+        ("web", "granian"),
+        ("worker", "worker --hostname worker@"),
+        ("sender", "worker --hostname sender@"),
+        ("beat", "beat --pidfile"),
+        ("store", "valkey-server"),
+    ],
 )
 def test_one_dead_child_stops_all_and_is_named(up, name, words):
     up.wait_ready()
+    wait_for(lambda: up.service(words), 5)
     os.kill(up.service(words), signal.SIGKILL)
     assert up.process.wait(20) == 1
     assert up.children() == {}
@@ -66,7 +73,7 @@ def test_a_web_server_that_lost_its_workers_stops_all(up):
 
 def test_children_do_not_survive_a_kill_of_their_supervisor(up):
     up.wait_ready()
-    assert len(up.children()) >= len(SERVICES)
+    wait_for(lambda: len(up.children()) >= len(SERVICES), 5)
     up.process.kill()
     up.process.wait()
     wait_for(lambda: up.children() == {}, 15)

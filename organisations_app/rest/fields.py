@@ -3,12 +3,19 @@
 An unknown member is a mistake, not noise.
 """
 
+import math
 from typing import Any
 
 from django.db import models
+from django.db.models import QuerySet
 from rest_framework import serializers
 
-from organisations_app.documents import brief
+from organisations_app.documents import brief, is_number
+from organisations_app.models import Organisation
+from organisations_app.rest.authentication import reach_of
+from organisations_app.tenancy import within
+
+NUMBER = r"[0-9]{1,18}"  # a numeric id in an address
 
 
 class Text(serializers.CharField):
@@ -25,6 +32,13 @@ class Switch(serializers.BooleanField):
         return data
 
 
+class Number(serializers.FloatField):
+    def to_internal_value(self, data: Any) -> float:
+        if not is_number(data) or not math.isfinite(data):
+            raise serializers.ValidationError(f"must be a number, not {brief(data)}", code="invalid")
+        return super().to_internal_value(data)
+
+
 class Choice(serializers.ChoiceField):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str) or data not in self.choices:
@@ -32,6 +46,45 @@ class Choice(serializers.ChoiceField):
                 f"must be one of {', '.join(self.choices)}, not {brief(data)}", code="invalid_choice"
             )
         return data
+
+
+class OwnedField(serializers.PrimaryKeyRelatedField[Any]):
+    """A row of the sender's organisation by its id; another organisation's is as good as none."""
+
+    def __init__(self, *, tenancy: str, **options: Any) -> None:
+        self.tenancy = tenancy
+        super().__init__(**options)
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return within(super().get_queryset(), reach_of(self.context["request"]).organisation_id, self.tenancy)
+
+    def to_internal_value(self, data: Any) -> Any:
+        is_text = isinstance(self.queryset.model._meta.pk, models.CharField)  # type: ignore[union-attr]
+        row = self.get_queryset().filter(pk=data).first() if type(data) is (str if is_text else int) else None
+        if row is None:
+            name = self.queryset.model._meta.verbose_name  # type: ignore[union-attr]
+            raise serializers.ValidationError(f"{brief(data)} is no {name} that exists", code="does_not_exist")
+        return row
+
+
+class OrganisationField(OwnedField):
+    """`org_id`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(tenancy="pk", source="organisation", queryset=Organisation.objects.all(), **options)
+
+
+def keep_identifier(identifier: str, validated_data: dict[str, Any]) -> None:
+    """Raises ValidationError for an attempt to rename."""
+    if validated_data.pop("id", identifier) != identifier:
+        raise serializers.ValidationError({"id": [f"must stay {identifier}"]}, code="fixed")
+
+
+def keep_organisation(organisation_id: str, validated_data: dict[str, Any]) -> None:
+    """Raises ValidationError for an attempt to move to another organisation."""
+    organisation = validated_data.pop("organisation", None)
+    if organisation is not None and organisation.pk != organisation_id:
+        raise serializers.ValidationError({"org_id": [f"must stay {organisation_id}"]}, code="fixed")
 
 
 class KnownMembers(serializers.Serializer):  # type: ignore[type-arg]
@@ -55,5 +108,6 @@ class StrictModelSerializer(KnownMembers, serializers.ModelSerializer):  # type:
         models.CharField: Text,
         models.TextField: Text,
         models.BooleanField: Switch,
+        models.FloatField: Number,
     }
     serializer_choice_field = Choice

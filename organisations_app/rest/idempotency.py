@@ -30,7 +30,7 @@ KEPT_HEADERS = ("ETag",)
 
 
 def once(request: Request, handler: Callable[..., Response], *args: Any, **kwargs: Any) -> Response:
-    """The handler's answer, or the one that it gave before. Raises OtherRequest, ValidationError, and what it raises."""
+    """The handler's answer, or the one that it gave before. Raises OtherRequest, ValidationError, and as it does."""
     digest, request_digest = _digests(request)
     now = timezone.now()
     with transaction.atomic():

@@ -37,7 +37,7 @@ class Pages(CursorPagination):
 
     def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
         self.base_url = request.build_absolute_uri()
-        self.fields = self._complete(self.get_ordering(request, queryset, view), view)
+        self.fields = getattr(view, "sums_by", None) or self._complete(self.get_ordering(request, queryset, view), view)
         place, size = self._place(request), self._size(request)
         backwards = place is not None and place.backwards
         order = [_reversed(name) for name in self.fields] if backwards else self.fields

@@ -18,6 +18,14 @@ from organisations_app.documents import DocumentError, Problem, escape, problems
 from organisations_app.rest.refusals import Conflict
 
 CONTENT_TYPE = "application/problem+json"
+# Where a model's field stands in the documents of this API, if not at the root under its own name.
+POINTERS = {
+    "organisation": "/org_id",
+    "developer": "/developer_id",
+    "trigger_limits": "/monitor/trigger_limits",
+    "partition_per_api": "/partitions",
+    "expires": "/expires",
+}
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -25,7 +33,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, DocumentError):
         return _refused(list(error.problems))
     if isinstance(error, ValidationError):
-        return _refused(problems_of(error))
+        return _refused(problems_of(error, POINTERS))
     if isinstance(error, Http404):
         error = NotFound()
     if isinstance(error, ProtectedError):

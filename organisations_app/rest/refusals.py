@@ -16,7 +16,7 @@ class Changed(APIException):
 
     status_code = status.HTTP_412_PRECONDITION_FAILED
     default_code = "precondition_failed"
-    default_detail = "It was changed meanwhile; nothing was done. Read it again, then send your change with its new ETag."
+    default_detail = "It was changed meanwhile; nothing was done. Read it again and send the change with its new ETag."
 
 
 class TooLarge(APIException):
@@ -30,6 +30,17 @@ class OtherRequest(APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_code = "idempotency_key_reused"
     default_detail = "This Idempotency-Key came with another request before; take a new one for a new request."
+
+
+class TooSoon(APIException):
+    """The same was asked for a moment ago; `wait` are seconds."""
+
+    status_code = status.HTTP_429_TOO_MANY_REQUESTS
+    default_code = "throttled"
+
+    def __init__(self, detail: str, wait: int) -> None:
+        super().__init__(detail)
+        self.wait = wait
 
 
 class Unavailable(APIException):

@@ -58,9 +58,11 @@ def _once(handler: Any, request: Request, *args: Any, **kwargs: Any) -> Response
     return idempotency.once(request, handler, *args, **kwargs)
 
 
-def answer(document: Mapping[str, Any], code: int = status.HTTP_200_OK, *, shown_once: Mapping[str, Any] = {}) -> Response:  # noqa: B006
+def answer(
+    document: Mapping[str, Any], code: int = status.HTTP_200_OK, *, shown_once: Mapping[str, Any] | None = None
+) -> Response:
     """One object with its ETag. `shown_once` are secrets that only this answer has."""
-    return Response({**document, **shown_once}, status=code, headers={"ETag": entity_tag(document)})
+    return Response({**document, **(shown_once or {})}, status=code, headers={"ETag": entity_tag(document)})
 
 
 class Resource(ScopedView, GenericViewSet[Row]):
@@ -85,10 +87,11 @@ class Resource(ScopedView, GenericViewSet[Row]):
         return row
 
 
-class ModelResource(
-    mixins.ListModelMixin, Resource[Row]
-):  # the mixins for writing know neither ETags nor transactions nor the audit
-    """A model whose rows can be listed, read, made, changed and deleted."""
+class ModelResource(mixins.ListModelMixin, Resource[Row]):
+    """A model whose rows can be listed, read, made, changed and deleted.
+
+    DRF's own mixins for writing know neither ETags nor transactions nor the audit.
+    """
 
     kind = ""
 
@@ -126,11 +129,11 @@ class ModelResource(
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         row = self.locked()
         subject, before = self.subject_of(row), self.document(row)
-        self.delete(row)
+        self.remove(row)
         self.record("delete", subject, before=before)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def delete(self, row: Row) -> None:
+    def remove(self, row: Row) -> None:
         """Removes the row with all that it owns."""
         raise NotImplementedError
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
@@ -15,29 +16,29 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
-from organisations_app.admin_confirmation import Question, ReasonForm, ask, is_confirmed
-from sessions_app.admin.key_forms import RotateForm
+from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
+from sessions_app import corrections, custody
+from sessions_app.admin.key_forms import RemainingForm, RotateForm
 from sessions_app.engine.types import StoreUnavailable
-from sessions_app.keys import revoke_key, rotate_key
 from sessions_app.models import Key
-from sessions_app.usage import reset_key_quota
 
 REVOKE_TEXT = "From the next request on this key is refused. Its history stays. A revoked key cannot be brought back."
 RESET_TEXT = "Usage becomes 0, thresholds can be told again, and a new period begins with the next request."
+REMAINING_TEXT = "For credits and migrations: the period goes on, thresholds that were told stay told."
 ROTATE_TEXT = "The key gets a new secret, shown once. Limits, usage and history stay."
 
 
 class KeyActions(ModelAdmin):
     """Actions of the key page and of the list of keys."""
 
-    actions_detail = ["reset_quota", "rotate", "revoke"]
+    actions_detail = ["reset_quota", "set_remaining", "rotate", "revoke"]
     actions = ["reset_selected", "revoke_selected"]
 
     # --- one key ------------------------------------------------------------------------------------------------------
 
     @action(description="Revoke", icon="block", permissions=["change"], variant=ActionVariant.DANGER)
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key = get_object_or_404(Key, pk=object_id)
+        key = get_object_or_404(Key, pk=unquote(object_id))
         form = ReasonForm(request.POST if is_confirmed(request) else None)
         if form.is_valid():
             self.revoke_keys(request, [key], form)
@@ -47,7 +48,7 @@ class KeyActions(ModelAdmin):
 
     @action(description="Rotate", icon="sync", permissions=["change"])
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key = get_object_or_404(Key, pk=object_id)
+        key = get_object_or_404(Key, pk=unquote(object_id))
         form = RotateForm(request.POST if is_confirmed(request) else None)
         if form.is_valid():
             return self._rotated(request, key, form)
@@ -57,7 +58,8 @@ class KeyActions(ModelAdmin):
     def _rotated(self, request: HttpRequest, key: Key, form: RotateForm) -> HttpResponse:
         try:
             with transaction.atomic():
-                token = rotate_key(key, form.cleaned_data["overlap_seconds"])
+                overlap_seconds = form.cleaned_data["overlap_seconds"]
+                token = custody.rotate_key(key, overlap_seconds, actor_of(request), form.given)
                 self.log_change(request, key, f"Rotated.{form.suffix()}")
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
@@ -66,13 +68,38 @@ class KeyActions(ModelAdmin):
 
     @action(description="Reset quota", icon="restart_alt", permissions=["change"])
     def reset_quota(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key = get_object_or_404(Key, pk=object_id)
+        key = get_object_or_404(Key, pk=unquote(object_id))
         form = ReasonForm(request.POST if is_confirmed(request) else None)
         if form.is_valid():
             self.reset_keys(request, [key], form)
             return HttpResponseRedirect(self.page_of(key))
         question = Question(f"Reset the quota of {key}?", RESET_TEXT, "Reset quota", self.page_of(key), is_danger=False)
         return ask(self, request, question, form)
+
+    @action(description="Set remaining", icon="tune", permissions=["change"])
+    def set_remaining(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        key = get_object_or_404(Key, pk=unquote(object_id))
+        form = RemainingForm(request.POST if is_confirmed(request) else None)
+        if form.is_valid() and self._remaining_is_set(request, key, form):
+            return HttpResponseRedirect(self.page_of(key))
+        title = f"Set what remains of the quota of {key}"
+        question = Question(title, REMAINING_TEXT, "Set remaining", self.page_of(key), is_danger=False)
+        return ask(self, request, question, form)
+
+    def _remaining_is_set(self, request: HttpRequest, key: Key, form: RemainingForm) -> bool:
+        """False if the number is refused; the form then says why."""
+        remaining = form.cleaned_data["quota_remaining"]
+        try:
+            before = corrections.set_remaining(key, remaining, actor_of(request), form.given)
+        except ValidationError as error:
+            form.add_error("quota_remaining", error.messages)
+            return False
+        except StoreUnavailable:
+            form.add_error(None, "The counter store does not answer; nothing was changed. Try again.")
+            return False
+        self.log_change(request, key, f"Remaining requests set to {remaining:,}; were {before:,}.{form.suffix()}")
+        messages.success(request, f"Remaining requests: {remaining:,} (were {before:,}).")
+        return True
 
     # --- selected keys ------------------------------------------------------------------------------------------------
 
@@ -107,14 +134,14 @@ class KeyActions(ModelAdmin):
     def revoke_keys(self, request: HttpRequest, keys: list[Key], form: ReasonForm) -> None:
         with transaction.atomic():
             for key in keys:
-                revoke_key(key)
+                custody.revoke_key(key, actor_of(request), form.given)
                 self.log_change(request, key, f"Revoked.{form.suffix()}")
         messages.success(request, f"Revoked: {_names(keys)}. The next request with it is refused.")
 
     def reset_keys(self, request: HttpRequest, keys: list[Key], form: ReasonForm) -> None:
         try:
             for key in keys:
-                used = reset_key_quota(key)
+                used = corrections.reset_quota(key, actor_of(request), form.given)
                 self.log_change(request, key, f"Quota reset; {used:,} requests had been used.{form.suffix()}")
         except StoreUnavailable:
             messages.error(request, "The counter store does not answer. Try again; what was reset stays reset.")
@@ -122,7 +149,7 @@ class KeyActions(ModelAdmin):
         messages.success(request, f"Quota reset: {_names(keys)}.")
 
     def page_of(self, key: Key) -> str:
-        return reverse("admin:sessions_app_key_change", args=[key.pk])
+        return reverse("admin:sessions_app_key_change", args=[quote(key.pk)])
 
     def show_secret(self, request: HttpRequest, key: Key, token: str, title: str) -> TemplateResponse:
         """The answer to the POST itself: the raw key is in no message, no session and no redirect (rule 1.3)."""

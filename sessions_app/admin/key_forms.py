@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from organisations_app.admin_confirmation import ReasonForm
 from policies_app.durations import duration_text
@@ -38,6 +38,18 @@ class KeyForm(SessionForm[Key]):
         if token and find_by_token(token) is not None:
             raise ValidationError("This key exists already.")
         return token
+
+
+class RemainingForm(ReasonForm):
+    """For the key-level quota."""
+
+    quota_remaining = forms.IntegerField(
+        label="Remaining requests",
+        min_value=0,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="0 to the quota's maximum.",
+    )
+    field_order: Any = ["quota_remaining", "reason"]
 
 
 class RotateForm(ReasonForm):

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import quote, unquote
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -141,17 +142,21 @@ class KeyAdmin(KeyActions, VersionedAdmin):
         return ", ".join(policy.name for policy in key.policies.all()) or "own limits"
 
     @display(description="Usage")
-    def usage(self, key: Key) -> str:
-        return usage_cell(key)
+    def usage(self, key: Key) -> str | None:
+        """Of keys that can be used."""
+        return usage_cell(key) if self._status_of(key) in (KeyStatus.ACTIVE, KeyStatus.INACTIVE) else None
 
     @display(
         description="Status",
         label={"active": "success", "inactive": "warning", "expired": "danger", "revoked": "danger"},
     )
     def status(self, key: Key) -> str:
+        return self._status_of(key).value
+
+    def _status_of(self, key: Key) -> KeyStatus:
         session = getattr(key.organisation, "session", None)
         blocked = any(policy.is_inactive for policy in key.policies.all()) or bool(session and session.is_inactive)
-        return status_of(key, blocked=blocked, now=timezone.now()).value
+        return status_of(key, blocked=blocked, now=timezone.now())
 
     # --- finding a key by its raw value -------------------------------------------------------------------------------
 
@@ -207,14 +212,14 @@ class KeyAdmin(KeyActions, VersionedAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        key = Key.objects.filter(pk=object_id).first()
+        key = Key.objects.filter(pk=unquote(object_id)).first()
         context = {**(extra_context or {}), **(_panel(key) if key else {})}
         response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
 
     def panel(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The live part of the page alone, for its refresh."""
-        key = get_object_or_404(self.get_queryset(request), pk=object_id)
+        key = get_object_or_404(self.get_queryset(request), pk=unquote(object_id))
         if not self.has_view_permission(request, key):
             return HttpResponse(status=403)
         return TemplateResponse(request, "sessions_app/admin/key_usage.html", _panel(key))
@@ -252,5 +257,5 @@ def _panel(key: Key) -> dict[str, Any]:
         "card": key_cards([key], now)[0],
         "zone": zone,
         "chart": daily_chart(UsageHour.objects.filter(key=key.pk), ZoneInfo(zone), now),
-        "usage_url": reverse("admin:sessions_app_key_usage", args=[key.pk]),
+        "usage_url": reverse("admin:sessions_app_key_usage", args=[quote(key.pk)]),
     }

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -14,7 +16,7 @@ from unfold.decorators import action, display
 from unfold.views import ChangeList
 
 from organisations_app.admin import OrganisationAdmin
-from organisations_app.admin_confirmation import Question, ReasonForm, ask, is_confirmed
+from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
 from organisations_app.admin_versions import VersionedAdmin
 from organisations_app.models import Organisation
 from organisations_app.versions import organisation_scope
@@ -23,9 +25,9 @@ from policies_app.durations import quota_text
 from policies_app.limit_forms import PERIOD_CONDITIONS, QUOTA_FIELDS, SessionForm
 from sessions_app.admin.key_actions import RESET_TEXT
 from sessions_app.admin.usage_lists import OrgSessionChangeList, usage_cell
+from sessions_app.corrections import reset_organisation_quota
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import OrgSession
-from sessions_app.usage import reset_organisation_quota
 from sessions_app.usage_bars import live_organisation_quotas, usage_bar
 
 
@@ -45,10 +47,13 @@ class SessionedOrganisationAdmin(OrganisationAdmin):
     @action(description="Limits of the organisation", icon="speed", permissions=["view"])
     def open_session(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """To the session, or to the form that makes one."""
-        session = OrgSession.objects.filter(organisation=object_id).first()
+        organisation_id = unquote(object_id)
+        session = OrgSession.objects.filter(organisation=organisation_id).first()
         if session is not None:
             return HttpResponseRedirect(reverse("admin:sessions_app_orgsession_change", args=[session.pk]))
-        return HttpResponseRedirect(f"{reverse('admin:sessions_app_orgsession_add')}?organisation={object_id}")
+        return HttpResponseRedirect(
+            f"{reverse('admin:sessions_app_orgsession_add')}?{urlencode({'organisation': organisation_id})}"
+        )
 
 
 @admin.register(OrgSession)
@@ -112,7 +117,7 @@ class OrgSessionAdmin(LimitColumns, VersionedAdmin):
 
     def _reset(self, request: HttpRequest, session: OrgSession, form: ReasonForm) -> None:
         try:
-            used = reset_organisation_quota(session.organisation)
+            used = reset_organisation_quota(session.organisation, actor_of(request), form.given)
         except StoreUnavailable:
             messages.error(request, "The counter store does not answer; nothing was reset. Try again.")
             return

@@ -21,6 +21,11 @@ class LiveChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.show_full_result_count, self.full_result_count = (
+                True,
+                self.result_count,
+            )  # the same, without counting again
         rows: list[Any] = list(self.result_list)  # type: ignore[has-type]
         usage = self.read_usage(rows) if rows else {}
         if usage is None:

@@ -36,7 +36,8 @@ class DataPlane:
             return
         if not scope.get("raw_path"):
             scope["raw_path"] = quote(scope["path"]).encode()
-        request = Request(paths.plain(scope["path"]), headers, scope["raw_path"].decode("latin-1"))
+        client = scope.get("client") or ("",)
+        request = Request(paths.plain(scope["path"]), headers, scope["raw_path"].decode("latin-1"), client[0])
         if (
             is_rate_limits_path(request.path)
             and scope["method"] in ("GET", "HEAD")

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from django.conf import settings
 from django.db import Error as DatabaseFailure
 
-from sessions_app import routes
+from sessions_app import routes, strangers, tokens
 from sessions_app.edge import credentials, metrics, relaying
 from sessions_app.edge.loading import AsyncLoader, Loader, Request, RouteChanged
 from sessions_app.edge.threads import in_thread
@@ -100,7 +100,13 @@ _REFRESH = _Refresh()
 _GATEWAY_VERSION = counters.read_gateway()
 _EXPECTED = (StoreUnavailable, RouteChanged, DatabaseFailure)
 _REFUSED = {
-    refusal: Decision(Outcome.REFUSED, refusal=refusal) for refusal in (Refusal.UNKNOWN_API, Refusal.MISSING_KEY)
+    refusal: Decision(Outcome.REFUSED, refusal=refusal)
+    for refusal in (
+        Refusal.UNKNOWN_API,
+        Refusal.MISSING_KEY,
+        Refusal.UNKNOWN_KEY,
+        Refusal.TOO_MANY_UNKNOWN_KEYS,
+    )
 }
 _UNKNOWABLE = Decision(Outcome.UNAVAILABLE)
 
@@ -116,7 +122,7 @@ def _judge(request: Request) -> Flow[Verdict]:
                 if route is None or token is None:
                     decision = _REFUSED[Refusal.UNKNOWN_API if route is None else Refusal.MISSING_KEY]
                 else:
-                    decision = yield from _checked(Loader(request, table, route, token))
+                    decision = yield from _identified(Loader(request, table, route, token))
             except RouteChanged:
                 continue
             if decision.grant is not None or (yield from _still_leads_to(request, table, route)):
@@ -125,6 +131,36 @@ def _judge(request: Request) -> Flow[Verdict]:
         # Who the caller is cannot be told: not even an API that fails open lets strangers in.
         _warn("requests are turned away, the database does not answer: %s", error)
     return _verdict(_UNKNOWABLE, route)
+
+
+def _identified(loader: Loader) -> Flow[Decision]:
+    """The decision of a known key. A flood of unknown ones ends here, before the database (rule 1.6)."""
+    if not loader.is_new or not tokens.may_exist(loader.token):
+        return (yield from _checked(loader))
+    if (yield from _is_stranger(tokens.digest(loader.token))):
+        return _REFUSED[Refusal.UNKNOWN_KEY]
+    address = loader.request.address
+    if strangers.is_braked(address):
+        return _REFUSED[Refusal.TOO_MANY_UNKNOWN_KEYS]
+    decision = yield from _checked(loader)
+    if decision.refusal is Refusal.UNKNOWN_KEY:
+        strangers.count(address)
+    return decision
+
+
+def _is_stranger(digest: str) -> Flow[bool]:
+    """Whether the database did not know this digest, and nothing was issued in its shard since."""
+    at = strangers.remembered(digest)
+    if at is None:
+        return False
+    shard = strangers.shard_of(digest)
+    try:
+        number = counters.parse_version((yield counters.read_credentials(shard)))
+        if number is None:
+            yield counters.publish_credentials(shard, at)
+    except StoreUnavailable:
+        return False
+    return number is not None and number <= at
 
 
 def _checked(loader: Loader) -> Flow[Decision]:

@@ -23,6 +23,7 @@ class Request(NamedTuple):
     path: str
     headers: Headers
     raw_path: str | None = None
+    address: str = ""  # of the caller, for the brake of rule 1.6; empty: unknown, not braked
 
     def route_in(self, table: RouteTable) -> Route | None:
         route = table.match(self.path)
@@ -57,6 +58,11 @@ class Loader:
         if self.request.route_in(table) != self.route:
             raise RouteChanged
         self.table = table
+
+    @property
+    def is_new(self) -> bool:
+        """Nothing is known of this token in this process: judging it will ask the database."""
+        return grants.cached(self.token, self.route.api_id) is None
 
     def load(self, refresh: bool) -> Grant | Refusal:
         if not refresh and (found := self.cached()):

@@ -66,7 +66,7 @@ def _given_verdict(request: HttpRequest) -> Verdict | None:
 
 def _asked(request: HttpRequest) -> Request:
     """The path as Django's URL resolver will see it."""
-    return Request(request.path_info, _MetaHeaders(request.META))
+    return Request(request.path_info, _MetaHeaders(request.META), address=str(request.META.get("REMOTE_ADDR") or ""))
 
 
 def _rejected(request: HttpRequest, verdict: Verdict) -> HttpResponse | None:

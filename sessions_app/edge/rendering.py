@@ -23,6 +23,7 @@ STATUSES = {
     Refusal.INACTIVE_ORGANISATION: 403,
     Refusal.API_FORBIDDEN: 403,
     Refusal.UNKNOWN_API: 404,
+    Refusal.TOO_MANY_UNKNOWN_KEYS: 429,
 }
 CODES = {
     LimitName.KEY_QUOTA: "quota_exceeded",
@@ -42,6 +43,7 @@ TYK_ERRORS: dict[Refusal | LimitName, tuple[int, str]] = {
     ),
     Refusal.API_FORBIDDEN: _DISALLOWED,
     Refusal.UNKNOWN_API: (404, "Not Found"),
+    Refusal.TOO_MANY_UNKNOWN_KEYS: (429, "Rate Limit Exceeded"),
     LimitName.KEY_QUOTA: (403, "Quota exceeded"),
     LimitName.KEY_RATE: (429, "Rate Limit Exceeded"),
     LimitName.ORG_QUOTA: (403, "This organisation quota has been exceeded, please contact your API administrator"),
@@ -125,11 +127,15 @@ def _refusal(refusal: Refusal, dialect: Dialect, auth_header_name: str) -> Answe
     status, text = STATUSES[refusal], explain_refusal(refusal, auth_header_name)
     if dialect == "tyk":
         status, text = TYK_ERRORS[refusal]
-    return problem(status, refusal, text, dialect, _challenge(refusal) if status == 401 else ())
+    return problem(status, refusal, text, dialect, _headers_of(refusal, status))
 
 
-def _challenge(refusal: Refusal) -> tuple[Header, ...]:
+def _headers_of(refusal: Refusal, status: int) -> tuple[Header, ...]:
     """RFC 6750 section 3: without a key the bare challenge, with one what is wrong with it."""
+    if refusal is Refusal.TOO_MANY_UNKNOWN_KEYS:
+        return ((b"retry-after", b"1"),)
+    if status != 401:
+        return ()
     error = b"" if refusal is Refusal.MISSING_KEY else b', error="invalid_token"'
     return ((b"www-authenticate", b'Bearer realm="api"' + error),)
 

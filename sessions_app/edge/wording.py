@@ -9,6 +9,10 @@ REFUSALS = {
     Refusal.INACTIVE_KEY: "This key, or a plan it is on, is switched off. Ask the provider of this API why.",
     Refusal.INACTIVE_ORGANISATION: "The organisation of this key is switched off. Ask the provider of this API why.",
     Refusal.API_FORBIDDEN: "This key is valid, but not for this API. Ask its provider for a plan that includes it.",
+    Refusal.TOO_MANY_UNKNOWN_KEYS: (
+        "Too many unknown keys came from your address, so keys that were not used lately are not looked up now. "
+        "Try again in a second."
+    ),
     Refusal.UNKNOWN_API: "No API is served under this path. Check the URL.",
 }
 

@@ -1,15 +1,13 @@
-"""Blocking connections to a counter server, kept for the next call. One system call sends, one receives.
+"""A blocking connection to a counter server. One system call sends, one receives.
 
 Threads give up the interpreter around every system call and queue to get it back; with dozens of them that costs more
 than all else in a call, and a connection of redis-py makes more than twice as many.
 """
 
-import os
 import select
 import socket
 import struct
 import time
-from collections import deque
 from collections.abc import Callable
 
 import hiredis
@@ -70,38 +68,6 @@ class BlockingConnection:
 
     def close(self) -> None:
         self._socket.close()
-
-
-class Idle:
-    """Connections between two calls, the last used first, so that few stay open. Safe for threads; forks share none."""
-
-    def __init__(self, dial: Callable[[], BlockingConnection]) -> None:
-        self._dial = dial
-        self._waiting: deque[BlockingConnection] = deque()
-        self._pid = os.getpid()
-
-    def take(self) -> BlockingConnection:
-        """A connection for the caller alone, a new one if none waits. Raises what dialling raises."""
-        if self._pid != os.getpid():
-            self._waiting, self._pid = deque(), os.getpid()
-        while self._waiting:
-            try:
-                connection = self._waiting.pop()
-            except IndexError:  # another thread took the last one
-                break
-            if connection.is_fit():
-                return connection
-            connection.close()
-        return self._dial()
-
-    def give_back(self, connection: BlockingConnection) -> None:
-        self._waiting.append(connection)
-
-    def clear(self) -> None:
-        """After a failure: what rests was made with the same server, and is not worth another failed call."""
-        waiting, self._waiting = self._waiting, deque()
-        for connection in waiting:
-            connection.close()
 
 
 # --- dialling ---------------------------------------------------------------------------------------------------------

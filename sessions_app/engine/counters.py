@@ -153,8 +153,20 @@ def read_gateway() -> Call:
     return Call(pack((b"GET", key.encode())), key)
 
 
+def read_credentials(shard: str) -> Call:
+    """Asks for the version of a shard of credentials."""
+    key = names.credentials_version(shard)
+    return Call(pack((b"GET", key.encode())), key)
+
+
+def publish_credentials(shard: str, number: int) -> Call:
+    return make_call("publish", [names.credentials_version(shard)], [number])
+
+
 def parse_version(reply: Reply) -> int | None:
-    """The answer to `read_gateway`; None if the store knows none. Raises StoreUnavailable for what is no version."""
+    """The answer to `read_gateway` or `read_credentials`; None if the store knows none. Raises StoreUnavailable for
+    what is no version.
+    """
     try:
         return None if reply is None else int(reply)
     except (TypeError, ValueError) as error:

@@ -41,6 +41,11 @@ def key_version(organisation_id: str, key_id: str) -> str:
     return f"{_home(organisation_id)}:v:k:{key_id}"
 
 
+def credentials_version(shard: str) -> str:
+    """Moves with every credential issued in a shard of digests. In one bucket: strangers have no organisation."""
+    return f"{prefix(0)}:v:c:{shard}"
+
+
 # --- counters ---------------------------------------------------------------------------------------------------------
 
 

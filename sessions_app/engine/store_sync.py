@@ -19,8 +19,9 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from sessions_app.engine.address import Address, Kind, parse_address
-from sessions_app.engine.blocking_connection import Idle, dial
+from sessions_app.engine.blocking_connection import dial
 from sessions_app.engine.breaker import Breaker
+from sessions_app.engine.shared_connection import SharedConnection
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.engine.wire import LOAD_LIBRARY, Call, FunctionMissing, Reply, error_from, means_down
 
@@ -69,7 +70,7 @@ class ServerStore:
     def __init__(self, address: Address, timeout_seconds: float) -> None:
         self._address = address
         self._timeout_seconds = timeout_seconds
-        self._idle = Idle(lambda: dial(address, timeout_seconds, self._sentinels))
+        self._connection = SharedConnection(lambda: dial(address, timeout_seconds, self._sentinels), timeout_seconds)
         self._breaker = Prober(lambda: self.client.ping()).breaker
 
     @cached_property
@@ -114,23 +115,11 @@ class ServerStore:
 
     def _exchange(self, packed: list[bytes]) -> list[Reply]:
         """Sends commands in one go and reads as many replies; error replies are among them as exceptions."""
-        connection = self._idle.take()
-        try:
-            replies = connection.exchange(b"".join(packed), len(packed))
-        except BaseException:
-            connection.close()  # its replies would be taken for those to the next call
-            self._idle.clear()
-            raise
-        if any(isinstance(reply, redis.ResponseError) and means_down(str(reply)) for reply in replies):
-            connection.close()  # the master may be another server by now
-            self._idle.clear()
-        else:
-            self._idle.give_back(connection)
-        return replies
+        return self._connection.exchange(b"".join(packed), len(packed))
 
     def close(self) -> None:
         self._breaker.succeeded()
-        self._idle.clear()
+        self._connection.close()
         self.client.close()
 
 

@@ -31,6 +31,7 @@ class Refusal(StrEnum):
     INACTIVE_ORGANISATION = "inactive_organisation"
     API_FORBIDDEN = "api_forbidden"
     UNKNOWN_API = "unknown_api"
+    TOO_MANY_UNKNOWN_KEYS = "too_many_unknown_keys"  # from one address: not even looked at (rule 1.6)
 
 
 class Outcome(StrEnum):

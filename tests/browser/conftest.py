@@ -20,8 +20,9 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For one file: while it is open, Playwright's event loop runs in this thread, and no other can."""
     chromium = shutil.which("chromium")
     need(chromium, "chromium on PATH")
     # Playwright's loop runs in this thread, where Django would refuse the set-up of a test's rows.
@@ -41,7 +42,10 @@ def page(browser: Browser, live_server: Any) -> Iterator[Page]:
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: errors.append(f"{message.text} {message.location}") if message.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: errors.append(f"{message.text} {message.location}") if message.type == "error" else None,
+    )
     yield page
     context.close()
     assert not errors

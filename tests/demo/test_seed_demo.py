@@ -42,7 +42,13 @@ def rows() -> list[Any]:
 def test_makes_what_the_readme_promises() -> None:
     kept = seed()
     free, session, monitor = Policy.objects.get(pk="free"), OrgSession.objects.get(), Monitor.objects.get()
-    assert (free.quota_max, free.quota_renewal_rate, free.trigger_limits, free.rate, free.per) == (10, 60, [80, 50], 5, 1)
+    assert (free.quota_max, free.quota_renewal_rate, free.trigger_limits, free.rate, free.per) == (
+        10,
+        60,
+        [80, 50],
+        5,
+        1,
+    )
     pattern = "$tyk_meta.DeveloperID|$tyk_meta.PlanID"
     assert Policy.objects.get(pk="pro").meta_data["rate_limit_pattern"] == pattern
     assert (session.organisation_id, session.quota_max, session.quota_renewal_rate) == ("acme", 1000, 86_400)
@@ -63,7 +69,10 @@ def test_has_two_weeks_of_history() -> None:
     seed()
     oldest = UsageHour.objects.order_by("hour").first().hour
     assert timedelta(days=12) < timezone.now() - oldest < timedelta(days=15)
-    assert UsageHour.objects.filter(denied__gt=0).exists() and not UsageHour.objects.filter(hour__gt=timezone.now()).exists()
+    assert (
+        UsageHour.objects.filter(denied__gt=0).exists()
+        and not UsageHour.objects.filter(hour__gt=timezone.now()).exists()
+    )
 
 
 def test_a_second_start_changes_nothing() -> None:

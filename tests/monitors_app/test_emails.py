@@ -2,12 +2,16 @@
 
 import re
 import smtplib
+from datetime import datetime, time, timedelta
 from email import message_from_bytes, policy
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
-from monitors_app import delivery, emails, ledger, notices, preferences, transports
+from monitors_app import claims, delivery, emails, ledger, preferences, transports
 from monitors_app.models import Delivery, EmailPreference, Monitor
 from monitors_app.monitors import switch_off
 from monitors_app.transports import Email, TransportError
@@ -153,8 +157,8 @@ def test_a_link_of_a_developer_who_is_gone_says_so(sent, client):
     assert client.post(path).status_code == 404
 
 
-def test_a_preference_is_immediate_or_off():
-    with pytest.raises(ValueError, match="immediate, off"):
+def test_a_preference_is_one_of_three():
+    with pytest.raises(ValueError, match="immediate, digest, off"):
         preferences.set_thresholds(MemberFactory.create(), "weekly")
 
 
@@ -194,23 +198,167 @@ def test_a_recipient_who_is_gone_is_an_error_for_good(crossing):
     assert failure.value.permanent
 
 
+# --- the daily digest -------------------------------------------------------------------------------------------------
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("now", "at", "zone", "expected"),
+    [
+        ("2026-06-10T05:59:00+00:00", time(8), BERLIN, "2026-06-10T06:00:00+00:00"),
+        ("2026-06-10T06:00:00+00:00", time(8), BERLIN, "2026-06-11T06:00:00+00:00"),
+        ("2026-12-10T06:30:00+00:00", time(8), BERLIN, "2026-12-10T07:00:00+00:00"),
+        ("2026-03-28T12:00:00+00:00", time(2, 30), BERLIN, "2026-03-29T01:30:00+00:00"),
+        ("2026-10-24T12:00:00+00:00", time(2, 30), BERLIN, "2026-10-25T00:30:00+00:00"),
+        ("2026-06-10T23:30:00+00:00", time(0), ZoneInfo("Pacific/Kiritimati"), "2026-06-11T10:00:00+00:00"),
+    ],
+    ids=["today", "not twice", "winter", "gap of summer time", "doubled hour: the first", "far east"],
+)
+def test_the_next_digest_is_at_this_time_of_the_organisations_zone(now, at, zone, expected):
+    assert preferences.next_digest(datetime.fromisoformat(now), at, zone) == datetime.fromisoformat(expected)
+
+
+@pytest.fixture
+def digest(crossing):
+    """Three events recorded for a member who wants a digest; their e-mails."""
+    MonitorFactory.create()
+    member = KeyFactory.create(id="key_member").application.developer
+    preferences.set_thresholds(member, "digest", time(7, 30))
+    return ledger.record([crossing(threshold=label, used=int(label) // 10) for label in ("50", "80", "90")])
+
+
+def make_due():
+    Delivery.objects.filter(status="pending").update(next_attempt_at=timezone.now())
+
+
+def test_a_digest_waits_for_its_time(digest, mailoutbox):
+    for mail in digest:
+        assert mail.in_digest and mail.next_attempt_at > timezone.now()
+        assert f"{mail.next_attempt_at.astimezone(BERLIN):%H:%M}" == "07:30"
+        delivery.deliver(mail.pk)
+    assert mailoutbox == []
+
+
+def test_all_that_is_due_goes_out_in_one_e_mail_whoever_is_woken(digest, mailoutbox):
+    make_due()
+    for mail in reversed(digest):
+        delivery.deliver(mail.pk)
+    (message,) = mailoutbox
+    assert message.subject == "3 quota thresholds reached: Acme"
+    for text in texts(message_from_bytes(message.message().as_bytes(), policy=policy.default)):
+        assert all(f"{label} %" in text.replace("&nbsp;", " ") for label in (50, 80, 90)) and "Europe/Berlin" in text
+        assert RAW_KEY not in text and "canary" not in text
+    assert message.extra_headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert set(Delivery.objects.values_list("status", "attempt_count")) == {("delivered", 1)}
+
+
+def test_a_digest_that_the_server_does_not_take_stays_together(digest, mailoutbox, monkeypatch):
+    make_due()
+    with monkeypatch.context() as patch:
+        patch.setattr(transports, "_send_email", lambda email: (_ for _ in ()).throw(TransportError("later")))
+        delivery.deliver(digest[0].pk)
+    assert len(set(Delivery.objects.values_list("status", "next_attempt_at"))) == 1
+    make_due()
+    delivery.deliver(digest[0].pk)
+    assert len(mailoutbox) == 1 and set(Delivery.objects.values_list("status", flat=True)) == {"delivered"}
+
+
+def test_a_worker_that_died_with_a_digest_loses_none_of_it(digest, mailoutbox):
+    make_due()
+    now = timezone.now()
+    leader = claims.claim(digest[0].pk, now)
+    assert len(claims.claim_digest(leader, now)) == 3
+    assert claims.claim(digest[1].pk, now) is None
+    later = now + claims.LEASE + timedelta(seconds=1)
+    assert [pk for pk, _ in claims.take_due(later)] == [digest[0].pk]
+    make_due()
+    delivery.deliver(digest[0].pk)
+    assert len(mailoutbox) == 1 and set(Delivery.objects.values_list("status", flat=True)) == {"delivered"}
+
+
+def test_changing_ones_mind_moves_what_waits(digest, mailoutbox):
+    member = MemberFactory.create()
+    preferences.set_thresholds(member, "digest", time(9))
+    assert {f"{mail.next_attempt_at.astimezone(BERLIN):%H:%M}" for mail in Delivery.objects.all()} == {"09:00"}
+    preferences.set_thresholds(member, "immediate")
+    delivery.deliver(digest[0].pk)
+    assert len(mailoutbox) == 1
+
+
+def test_who_stops_e_mails_gets_no_digest_either(digest, mailoutbox):
+    preferences.set_thresholds(MemberFactory.create(), "off")
+    make_due()
+    for mail in digest:
+        delivery.deliver(mail.pk)
+    assert mailoutbox == [] and set(Delivery.objects.values_list("status", flat=True)) == {"cancelled"}
+
+
+# --- bounces ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_that_was_refused_for_good_is_left_alone_until_it_changes(crossing, mailoutbox, monkeypatch):
+    MonitorFactory.create()
+    member = KeyFactory.create(id="key_member").application.developer
+    (mail,) = ledger.record([crossing()])
+    refusal = TransportError("refused", permanent=True, answer=transports.Answer(status_code=550))
+    with monkeypatch.context() as patch:
+        patch.setattr(transports, "_send_email", lambda email: (_ for _ in ()).throw(refusal))
+        delivery.deliver(mail.pk)
+    assert Delivery.objects.get().status == "failed"
+    assert ledger.record([crossing(threshold="90")]) == []
+    User.objects.filter(pk=member.user_id).update(email="new@example.com")
+    (mail,) = ledger.record([crossing(threshold="95")])
+    delivery.deliver(mail.pk)
+    assert mailoutbox[0].to == ["new@example.com"]
+
+
+def test_who_chooses_again_is_mailed_again(crossing):
+    MonitorFactory.create()
+    member = KeyFactory.create(id="key_member").application.developer
+    preferences.refuse_address(member, member.user.email)
+    assert ledger.record([crossing()]) == []
+    preferences.set_thresholds(member, "immediate")
+    assert len(ledger.record([crossing(threshold="90")])) == 1
+
+
 # --- the end of a monitor ---------------------------------------------------------------------------------------------
 
 
-def test_the_owner_of_a_monitor_is_told_of_its_end(mailoutbox):
+@pytest.mark.parametrize(("ours", "told"), [(True, "admin-of-acme"), (False, "root")])
+def test_the_owner_of_a_monitor_is_told_of_its_end(ours, told, mailoutbox, broker, django_capture_on_commit_callbacks):
     AdminFactory.create(), MemberFactory.create(), OutsiderFactory.create()
     PersonFactory.create(username="root", is_superuser=True)
     PersonFactory.create(username="former-root", is_superuser=True, is_active=False)
-    for monitor, told in (
-        (MonitorFactory.create(name="Ours", organisation=AcmeFactory.create()), "admin-of-acme"),
-        (MonitorFactory.create(), "root"),
-    ):
+    monitor = MonitorFactory.create(name="Ours", organisation=AcmeFactory.create() if ours else None)
+    with django_capture_on_commit_callbacks(execute=True):
         switch_off(monitor.pk, "The receiver answered 410 Gone.")
-        mailoutbox.clear()
-        assert notices.tell_switched_off(monitor.pk) == 1
-        (message,) = mailoutbox
-        assert message.to == [f"{told}@example.com"] and "410 Gone" in message.body and monitor.name in message.subject
+    for message in broker.take("mail"):
+        delivery.deliver(*message.args)
+    (message,) = mailoutbox
+    assert message.to == [f"{told}@example.com"] and "410 Gone" in message.body and monitor.name in message.subject
+
+
+def test_each_owner_is_told_once_even_if_another_ones_mail_fails(mailoutbox, monkeypatch):
+    for name in ("one", "two"):
+        PersonFactory.create(username=name, is_superuser=True)
+    switch_off(MonitorFactory.create().pk, "The receiver answered 410 Gone.")
+    one, two = Delivery.objects.order_by("recipient")
+    with monkeypatch.context() as patch:
+        patch.setattr(transports, "_send_email", lambda email: (_ for _ in ()).throw(TransportError("later")))
+        delivery.deliver(one.pk)
+    delivery.deliver(two.pk)
+    make_due()
+    for notice in (one, two):
+        delivery.deliver(notice.pk)
+    assert [message.to for message in mailoutbox] == [["two@example.com"], ["one@example.com"]]
+    assert Monitor.objects.get().failures_in_row == 0, "a mail server's failures are not the receiver's"
 
 
 def test_nobody_is_told_of_a_monitor_that_is_on_again(mailoutbox):
-    assert notices.tell_switched_off(MonitorFactory.create().pk) == 0 and Monitor.objects.get().is_enabled
+    PersonFactory.create(is_superuser=True)
+    monitor = MonitorFactory.create()
+    switch_off(monitor.pk, "The receiver answered 410 Gone.")
+    Monitor.objects.update(is_enabled=True)
+    delivery.deliver(Delivery.objects.get().pk)
+    assert mailoutbox == [] and Delivery.objects.get().status == "cancelled"

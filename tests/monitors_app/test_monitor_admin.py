@@ -143,7 +143,13 @@ def test_a_test_that_cannot_be_sent_says_why(admin_client: Client) -> None:
 
 
 def test_no_page_shows_a_raw_key_or_a_secret(admin_client: Client, delivery: Delivery) -> None:
-    for url in (EVENTS, f"{EVENTS}{delivery.event_id}/change/", DELIVERIES, f"{DELIVERIES}{delivery.pk}/change/", "/admin/"):
+    for url in (
+        EVENTS,
+        f"{EVENTS}{delivery.event_id}/change/",
+        DELIVERIES,
+        f"{DELIVERIES}{delivery.pk}/change/",
+        "/admin/",
+    ):
         html = admin_client.get(url).content.decode()
         assert "Storefront" in html
         assert RAW not in html and "s3cret-value" not in html and delivery.event.key_sealed not in html
@@ -181,11 +187,11 @@ def test_lists_stay_below_12_queries(
     for number in range(6):
         organisation = AcmeFactory.create(id=f"org{number}")
         Monitor.objects.create(name=f"Monitor {number}", organisation=organisation)
-        event = TriggerEvent.objects.get(pk=delivery.event_id)
+        event = TriggerEvent.objects.latest("pk")
         event.pk, event.threshold = None, f"{number}"
         event.save()
-        Delivery.objects.create(event=event, channel="webhook", monitor=delivery.monitor, recipient="x", status="failed")
+        Delivery.objects.create(
+            event=event, channel="webhook", monitor=delivery.monitor, recipient="x", status="failed"
+        )
     with django_assert_max_num_queries(12):
         assert admin_client.get(url).status_code == 200
-
-

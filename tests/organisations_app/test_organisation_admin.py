@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -96,6 +97,12 @@ def test_the_way_from_an_organisation_to_its_session(admin_client: Client) -> No
     assert admin_client.get(link).headers["Location"] == f"{SESSIONS}add/?organisation=acme"
     session = OrgSession.objects.create(organisation_id="acme", quota_max=100)
     assert admin_client.get(link).headers["Location"] == f"{SESSIONS}{session.pk}/change/"
+
+
+def test_the_way_is_found_for_ids_with_special_characters(admin_client: Client) -> None:
+    organisation = AcmeFactory.create(id="eu:acme_1")
+    link = f"{ORGANISATIONS}{quote(organisation.pk)}/open_session/"
+    assert admin_client.get(link).headers["Location"] == f"{SESSIONS}add/?organisation=eu%3Aacme_1"
 
 
 def test_a_session_is_made_edited_and_deleted_with_its_version(admin_client: Client) -> None:

@@ -36,7 +36,14 @@ def portal(client: Client, member: Developer) -> Client:
 def free() -> Policy:
     acme = AcmeFactory.create()
     policy = Policy.objects.create(
-        id="free", organisation=acme, name="Free", quota_max=10, quota_renewal_rate=60, rate=5, per=1, trigger_limits=[80, 50]
+        id="free",
+        organisation=acme,
+        name="Free",
+        quota_max=10,
+        quota_renewal_rate=60,
+        rate=5,
+        per=1,
+        trigger_limits=[80, 50],
     )
     api = Api.objects.create(id="orders", organisation=acme, name="Orders", listen_path="/orders/")
     PolicyAccess.objects.create(policy=policy, api=api)
@@ -132,9 +139,7 @@ def test_a_blocked_organisation_makes_its_keys_inactive(portal: Client, member: 
 def test_a_key_has_a_page_with_limits_history_and_events(portal: Client, member: Developer, free: Policy) -> None:
     key = make_key(member, "Shop")
     now = timezone.now()
-    UsageHour.objects.create(
-        organisation=member.organisation, key=key, api_id="orders", hour=now, passed=41, denied=3
-    )
+    UsageHour.objects.create(organisation=member.organisation, key=key, api_id="orders", hour=now, passed=41, denied=3)
     TriggerEvent.objects.create(
         kind="key", counter="c", period_start_ms=1, source="free", threshold="80", organisation_id="acme",
         key_id=key.pk, used=8, quota_max=10, occurred_at=now,

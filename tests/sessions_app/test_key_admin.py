@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission, User
 from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 
-from organisations_app.models import ConfigVersion, Organisation
+from organisations_app.models import AuditEntry, ConfigVersion, Organisation
 from organisations_app.versions import key_scope
 from policies_app.models import Api, Policy, PolicyAccess
 from sessions_app import grants
@@ -73,7 +73,7 @@ def call(token: str, times: int = 1) -> str:
 
 
 def page(key: Key, action: str = "change") -> str:
-    return f"{LIST}{key.pk}/{action}/"
+    return f"{LIST}{quote(key.pk)}/{action}/"
 
 
 def add_key(client: Client, acme: Organisation, **fields: Any) -> Any:
@@ -112,7 +112,12 @@ def test_filters_by_the_status_that_it_shows(
     admin_client: Client, acme: Organisation, free: Policy, status: str
 ) -> None:
     past = timezone.now() - timedelta(days=1)
-    for alias, fields in {"active": {}, "inactive": {"is_inactive": True}, "expired": {"expires_at": past}}.items():
+    kinds: dict[str, dict[str, Any]] = {
+        "active": {},
+        "inactive": {"is_inactive": True},
+        "expired": {"expires_at": past},
+    }
+    for alias, fields in kinds.items():
         create_key(Key(organisation=acme, alias=alias, **fields), policies=[free.pk])
     create_key(gone := Key(organisation=acme, alias="revoked", is_inactive=True), policies=[free.pk])
     revoke_key(gone)
@@ -282,6 +287,7 @@ def test_revoking_asks_first_and_is_in_the_history(admin_client: Client, key: An
     admin_client.post(page(key, "revoke"), {"confirmed": "yes", "reason": "leaked"})
     assert call(key.raw) == "refused" and find_by_token(key.raw) is None
     assert "Reason: leaked" in LogEntry.objects.get().change_message
+    assert [(entry.action, entry.reason) for entry in AuditEntry.objects.all()] == [("revoke", "leaked")]
 
 
 def test_several_keys_are_revoked_together(admin_client: Client, key: Any, acme: Organisation, free: Policy) -> None:
@@ -313,6 +319,23 @@ def test_a_reset_gives_the_whole_quota_back_and_says_how_much_was_used(admin_cli
     admin_client.post(page(key, "reset_quota"), {"confirmed": "yes", "reason": "goodwill"})
     assert key_quotas([key])[key.pk][0].remaining == 10
     assert LogEntry.objects.get().change_message == "Quota reset; 10 requests had been used. Reason: goodwill"
+    entry = AuditEntry.objects.get()
+    assert (entry.actor, entry.action, entry.subject_id, entry.reason) == (
+        "admin:admin",
+        "reset-quota",
+        key.pk,
+        "goodwill",
+    )
+
+
+def test_what_remains_can_be_set_within_the_quota(admin_client: Client, key: Any) -> None:
+    call(key.raw, 4)
+    answer = {"confirmed": "yes", "quota_remaining": "11"}
+    assert "from 0 to the quota" in admin_client.post(page(key, "set_remaining"), answer).content.decode()
+    assert key_quotas([key])[key.pk][0].remaining == 6 and not AuditEntry.objects.exists()
+    admin_client.post(page(key, "set_remaining"), {**answer, "quota_remaining": "9"})
+    assert key_quotas([key])[key.pk][0].remaining == 9
+    assert AuditEntry.objects.get().action == "set-remaining"
 
 
 def test_a_reset_without_the_store_changes_nothing_and_says_so(admin_client: Client, key: Key, settings: Any) -> None:
@@ -327,18 +350,31 @@ def test_a_deleted_key_is_refused(admin_client: Client, key: Any) -> None:
     assert call(key.raw) == "refused" and not Key.objects.exists()
 
 
-@pytest.mark.parametrize("action", ["revoke", "rotate", "reset_quota"])
+@pytest.mark.parametrize("action", ["revoke", "rotate", "reset_quota", "set_remaining"])
 def test_who_may_only_look_cannot_act(client: Client, key: Any, action: str) -> None:
     auditor = User.objects.create_user("auditor", is_staff=True)
     auditor.user_permissions.add(Permission.objects.get(codename="view_key"))
     client.force_login(auditor)
     assert client.get(page(key)).status_code == 200
-    answer = {"confirmed": "yes", "overlap_seconds": "0"}
+    answer = {"confirmed": "yes", "overlap_seconds": "0", "quota_remaining": "1"}
     assert client.post(page(key, action), answer).status_code == 403
     assert find_by_token(key.raw) == key
 
 
+def test_an_id_that_looks_escaped_is_found_everywhere(admin_client: Client, acme: Organisation, free: Policy) -> None:
+    """The admin writes special characters of ids as _5F and the like: `key_5F…` is a possible id."""
+    key = Key(pk="key_5Fabcdefghijklm", organisation=acme, alias="Odd")
+    token = create_key(key, policies=[free.pk])
+    assert admin_client.get(LIST, {"q": token}, follow=True).context["original"] == key
+    html = admin_client.get(page(key)).content.decode()
+    for action in ("usage", "revoke", "rotate", "reset_quota", "set_remaining"):
+        assert f'"{page(key, action)}"' in html
+        assert admin_client.get(page(key, action)).status_code == 200
+    admin_client.post(page(key, "revoke"), {"confirmed": "yes"})
+    assert find_by_token(token) is None
+
+
 def test_the_live_part_needs_the_permission_to_look(client: Client, key: Key) -> None:
     client.force_login(User.objects.create_user("nobody", is_staff=True))
-    assert client.get(reverse("admin:sessions_app_key_usage", args=[key.pk])).status_code == 403
+    assert client.get(page(key, "usage")).status_code == 403
     assert client.post(f"{LIST}find/", {"q": "x"}).status_code == 302

@@ -1,14 +1,17 @@
 """`/api/v1/keys` and sessions of organisations: shapes, verbs, and refusals that name the member and change nothing."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.contrib.auth.models import User
 
-from organisations_app.models import ConfigVersion
+from organisations_app.models import AuditEntry, ConfigVersion
 from policies_app.models import Api, Policy, PolicyAccess
-from sessions_app import keys, tokens, usage
+from sessions_app import tokens, usage
+from sessions_app.engine import check
 from sessions_app.engine.types import StoreUnavailable
-from sessions_app.models import Credential, Key, OrgSession
-from sessions_app.shapes import KeyShape, SessionShape
+from sessions_app.models import Credential, Key, OrgSession, UsageHour
+from sessions_app.shapes import ExplainedLimitShape, ExplainedNumbersShape, ExplanationShape, KeyShape, SessionShape
 from tests.administration import pointers, spend
 from tests.factories import AcmeFactory, AppFactory, GlobexFactory, OutsiderFactory
 
@@ -28,8 +31,10 @@ def silent_store(monkeypatch):
     def silent(*_):
         raise StoreUnavailable("no answer")
 
-    for name in ("reset_key_quota", "reset_organisation_quota", "key_quotas", "organisation_quotas"):
+    for name in ("key_quotas", "organisation_quotas"):
         monkeypatch.setattr(usage, name, silent)
+    for name in ("reset", "assign"):
+        monkeypatch.setattr(check, name, silent)
 
 
 def everything():
@@ -237,18 +242,12 @@ def test_a_silent_store_refuses_resets_and_lets_people_read(rest, silent_store):
     assert shown["quota_max"] == 3 and not {"quota_remaining", "usage"} & set(shown)
 
 
-def test_resets_are_logged_with_who_and_why(rest, caplog):
-    key = Key(organisation_id="acme")
-    keys.create_key(key)
-    with caplog.at_level("INFO", logger="sessions_app.api"):
-        rest.done("POST", f"/keys/{key.pk}/reset-quota", {"reason": "refund"})
-    assert f"quota of key {key.pk} reset by root, 0 used: refund" in caplog.text
-
-
-def test_a_list_asks_the_database_the_same_number_of_questions_however_long_it_is(rest, django_assert_max_num_queries):
+def test_a_list_takes_few_questions_however_long_it_is(rest, django_assert_max_num_queries):
+    Policy.objects.create(id="p", organisation_id="acme", name="p", quota_max=7)
+    PolicyAccess.objects.create(policy_id="p", api_id="b")
     for _ in range(12):
-        rest.done("POST", "/keys", SESSION)
-    with django_assert_max_num_queries(22):
+        rest.done("POST", "/keys", {**SESSION, "apply_policies": ["p"]})
+    with django_assert_max_num_queries(10):
         assert len(rest.get("/keys")["results"]) == 12
 
 
@@ -259,3 +258,195 @@ def test_staff_may_look_but_not_write(rest):
     assert rest.refused("POST", "/keys", SESSION)[0] == 403
     rest.client.force_login(User.objects.create_user("developer"))
     assert rest.refused("GET", "/keys")[0] == 403
+
+
+# --- what is left in the audit ----------------------------------------------------------------------------------------
+
+
+def audited(**names):
+    return [(entry.actor, entry.action, entry.reason) for entry in AuditEntry.objects.filter(**names).order_by("id")]
+
+
+def test_every_act_on_a_key_is_in_the_audit(rest):
+    made = rest.done("POST", "/keys", SESSION)
+    address = f"/keys/{made['id']}"
+    rest.done("PATCH", address, {"alias": "me"})
+    spend(made["key"], "a", 2)
+    rest.done("POST", f"{address}/reset-quota", {"reason": "refund"})
+    rest.done("POST", f"{address}/set-remaining", {"quota_remaining": 1, "reason": "credit"})
+    rest.done("POST", f"{address}/rotate", {"reason": "leaked"})
+    rest.done("POST", f"{address}/revoke", {"reason": "left"}), rest.done("POST", f"{address}/revoke", {})
+    rest.done("DELETE", address)
+    assert audited(subject_kind="key", subject_id=made["id"], organisation_id="acme") == [
+        ("token:root", "create", ""),
+        ("token:root", "change", ""),
+        ("token:root", "reset-quota", "refund"),
+        ("token:root", "set-remaining", "credit"),
+        ("token:root", "rotate", "leaked"),
+        ("token:root", "revoke", "left"),
+        ("token:root", "delete", ""),
+    ]
+    change = AuditEntry.objects.get(action="change")
+    assert change.before["alias"] == "" and change.after["alias"] == "me" and "quota_max" not in change.after
+    assert sum(AuditEntry.objects.get(action="reset-quota").before["used"].values()) == 2
+    assert made["key"] not in str(list(AuditEntry.objects.values()))
+
+
+def test_the_tyk_dialect_leaves_audit_entries_too(tyk):
+    token = tyk.done("POST", "/keys", SESSION)["key"]
+    tyk.done("PUT", f"/keys/{token}", {**SESSION, "alias": "me"})
+    tyk.done("POST", "/org/keys/acme?reset_quota=1", {"quota_max": 5})
+    tyk.done("DELETE", "/org/keys/acme"), tyk.done("DELETE", f"/keys/{token}")
+    assert [(actor, action) for actor, action, _ in audited()] == [
+        ("token:root", action)
+        for action in ("create", "change", "reset-quota", "create", "reset-quota", "delete", "delete")
+    ]
+
+
+# --- set-remaining, explain, usage ------------------------------------------------------------------------------------
+
+
+def test_set_remaining_holds_with_the_next_request(rest):
+    made = rest.done("POST", "/keys", {**SESSION, "access_rights": {"a": {}, "b": {"limit": {"quota_max": 9}}}})
+    address = f"/keys/{made['id']}"
+    spend(made["key"], "a")
+    answer = rest.done("POST", f"{address}/set-remaining", {"quota_remaining": 1})
+    assert answer == {"id": made["id"], "quota_remaining": 1, "quota_remaining_before": 2}
+    assert spend(made["key"], "a", 2) == ["passed", "denied"]
+    rest.done("POST", f"{address}/set-remaining", {"quota_remaining": 4, "api_id": "b"})
+    assert rest.get(address)["access_rights"]["b"]["limit"]["quota_remaining"] == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "words"),
+    [
+        ({}, "/quota_remaining", "required"),
+        ({"quota_remaining": 4}, "/quota_remaining", "maximum, 3"),
+        ({"quota_remaining": -1}, "/quota_remaining", "from 0"),
+        ({"quota_remaining": "1"}, "/quota_remaining", "whole number"),
+        ({"quota_remaining": True}, "/quota_remaining", "whole number"),
+        ({"quota_remaining": 1, "api_id": "none"}, "/api_id", "no quota"),
+        ({"quota_remaining": 1, "reason": 5}, "/reason", "text"),
+        ({"quota_remaining": 1, "why": ""}, "/why", "no member"),
+    ],
+)
+def test_a_wrong_set_remaining_is_refused_and_changes_nothing(rest, body, pointer, words):
+    made = rest.done("POST", "/keys", SESSION)
+    spend(made["key"], "a")
+    before = everything(), AuditEntry.objects.count()
+    code, problem = rest.refused("POST", f"/keys/{made['id']}/set-remaining", body)
+    assert (code, pointers(problem)) == (400, [pointer]) and words in problem["errors"][0]["detail"]
+    assert (everything(), AuditEntry.objects.count()) == before
+    assert rest.get(f"/keys/{made['id']}")["quota_remaining"] == 2
+
+
+def test_explain_says_whose_limits_are_in_force(rest):
+    Policy.objects.create(id="p", organisation_id="acme", name="Plan", quota_max=4, trigger_limits=[50])
+    PolicyAccess.objects.create(policy_id="p", api_id="b")
+    made = rest.done("POST", "/keys", {"org_id": "acme", "apply_policies": ["p"]})
+    spend(made["key"], "b", 2)
+    shown = rest.get(f"/keys/{made['id']}/explain?api=b")
+    [limit] = shown["limits"]
+    assert (limit["name"], limit["origin"]["kind"], limit["origin"]["name"]) == ("key-quota", "policy", "Plan")
+    assert (limit["state"]["used"], limit["state"]["remaining"], limit["sharers"]) == (2, 2, None)
+    assert limit["thresholds"] == [{"percent": "50", "needed": 2, "asked_by": "own", "fired": True}]
+    assert rest.get(f"/keys/{made['id']}/explain?api=a")["refusal"] == "api_forbidden"
+    assert set(shown) == set(ExplanationShape().fields) and set(limit) == set(ExplainedLimitShape().fields)
+    assert set(limit["origin"]["limits"]) == set(ExplainedNumbersShape().fields)
+
+
+def test_explain_wants_an_api_that_exists(rest):
+    made = rest.done("POST", "/keys", SESSION)
+    assert pointers(rest.refused("GET", f"/keys/{made['id']}/explain")[1]) == ["/api"]
+    assert rest.refused("GET", f"/keys/{made['id']}/explain?api=none")[0] == 404
+
+
+@pytest.fixture
+def hours():
+    """Two lives of the store in one hour, on two APIs, and an hour of the day before."""
+    begin = datetime(2025, 3, 2, 10, tzinfo=UTC)
+    rows = [("a", begin, "1", 5, 1), ("a", begin, "2", 2, 0), ("b", begin, "1", 1, 1)]
+    rows.append(("a", begin - timedelta(days=1), "1", 3, 0))
+    for api_id, hour, epoch, passed, denied in rows:
+        UsageHour.objects.create(
+            organisation_id="acme", key_id="k", api_id=api_id, hour=hour, epoch=epoch, passed=passed, denied=denied
+        )
+
+
+def test_usage_of_a_key_by_the_hour(rest, hours):
+    made = rest.done("POST", "/keys", SESSION)
+    UsageHour.objects.update(key_id=made["id"])
+    spend(made["key"], "a")
+    shown = rest.get(f"/keys/{made['id']}/usage?from=2025-03-02T00:00:00Z&to=2025-03-03T00:00:00Z")
+    assert shown["totals"] == {"passed": 8, "denied": 2}
+    assert shown["series"] == [{"hour": "2025-03-02T10:00:00Z", "passed": 8, "denied": 2}]
+    assert [(quota["used"], quota["max"]) for quota in shown["quotas"]] == [(1, 3)]
+    assert rest.get(f"/keys/{made['id']}/usage")["series"] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer"),
+    [
+        ("from=yesterday", "/from"),
+        ("from=2025-13-01T00:00:00Z", "/from"),
+        ("from=2025-01-01T00:00:00Z", "/from"),
+        ("from=2025-03-02T00:00:00Z&to=2025-03-01T00:00:00Z", "/from"),
+        ("until=2025-03-02T00:00:00Z", "/until"),
+    ],
+)
+def test_a_wrong_period_is_refused(rest, query, pointer):
+    made = rest.done("POST", "/keys", SESSION)
+    code, problem = rest.refused("GET", f"/keys/{made['id']}/usage?{query}")
+    assert (code, pointers(problem)) == (400, [pointer])
+
+
+def test_usage_is_summed_by_what_is_asked_for(rest, hours):
+    rows = rest.get("/usage?by=api_id")["results"]
+    assert rows == [{"api_id": "a", "passed": 10, "denied": 1}, {"api_id": "b", "passed": 1, "denied": 1}]
+    assert [row["passed"] for row in rest.get("/usage?by=day,org_id")["results"]] == [3, 8]
+    assert rest.get("/usage?by=org_id&from=2025-03-02T00:00:00Z&org_id=acme")["results"] == [
+        {"org_id": "acme", "passed": 8, "denied": 2}
+    ]
+    assert len(rest.get("/usage?api_id=b")["results"]) == 1
+    for query in ("by=week", "by=day,day", "week=1"):
+        assert rest.refused("GET", f"/usage?{query}")[0] == 400
+
+
+@pytest.mark.parametrize("by", ["hour,api_id", "day,api_id", "api_id,hour"])
+def test_sums_are_paged(rest, hours, by):
+    seen, address = [], f"/usage?page_size=1&by={by}"
+    while address:
+        page = rest.get(address)
+        seen += page["results"]
+        address = (page["next"] or "").partition("/api/v1")[2]
+    assert seen == rest.get(f"/usage?by={by}")["results"] and len(seen) == 3
+
+
+# --- many keys --------------------------------------------------------------------------------------------------------
+
+
+def test_many_keys_are_made_at_once(rest):
+    made = rest.done("POST", "/keys/bulk", {"keys": [{**SESSION, "alias": name} for name in "xy"]})["keys"]
+    assert [key["alias"] for key in made] == ["x", "y"] and len({key["key"] for key in made}) == 2
+    assert [spend(key["key"], "a") for key in made] == [["passed"]] * 2
+    assert AuditEntry.objects.filter(action="create").count() == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([SESSION, {**SESSION, "quota_max": 0}, {"org_id": "acme"}], ["/keys/1/quota_max", "/keys/2/access_rights"]),
+        ([SESSION, 5], ["/keys/1"]),
+        ([SESSION, {**SESSION, "apply_policies": ["none"]}], ["/keys/1/apply_policies"]),
+        ([SESSION, {**SESSION, "application_id": 9}], ["/keys/1/application_id"]),
+        ([SESSION] * 1_001, ["/keys"]),
+        ([], ["/keys"]),
+        ({}, ["/keys"]),
+        (None, ["/keys"]),
+    ],
+)
+def test_of_many_keys_all_are_made_or_none(rest, rows, expected):
+    before = everything(), AuditEntry.objects.count()
+    code, problem = rest.refused("POST", "/keys/bulk", {"keys": rows})
+    assert (code, pointers(problem)) == (400, expected)
+    assert (everything(), AuditEntry.objects.count()) == before

@@ -2,9 +2,11 @@
 
 import pytest
 
+from organisations_app.audit import SYSTEM
 from organisations_app.models import ConfigVersion, Organisation
 from policies_app.models import Api, Policy, PolicyAccess
-from sessions_app import keys, tokens, usage
+from sessions_app import corrections, keys, tokens, usage
+from sessions_app.engine import check
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Key, OrgSession
 from tests.administration import spend
@@ -26,8 +28,10 @@ def silent_store(monkeypatch):
     def silent(*_):
         raise StoreUnavailable("no answer")
 
-    for name in ("reset_key_quota", "reset_organisation_quota", "key_quotas", "organisation_quotas"):
+    for name in ("key_quotas", "organisation_quotas"):
         monkeypatch.setattr(usage, name, silent)
+    for name in ("reset", "assign"):
+        monkeypatch.setattr(check, name, silent)
 
 
 def everything():
@@ -76,7 +80,7 @@ def test_a_write_resets_the_counter_unless_suppressed(tyk):
         ("PUT", "", 3),
         ("POST", "", 3),
     ):
-        usage.reset_key_quota(Key.objects.get())
+        corrections.reset_quota(Key.objects.get(), SYSTEM)
         spend(token, "a", 2)
         tyk.done(method, f"/keys/{token}{query}", SESSION)
         assert tyk.get(f"/keys/{token}")["quota_remaining"] == remaining, (method, query)

@@ -10,6 +10,7 @@ from policies_app.models import Api, Policy, PolicyAccess
 from sessions_app import drafts
 from sessions_app.documents import computed_documents, stored_documents
 from sessions_app.models import Key, OrgSession
+from sessions_app.terms import holders_of
 from sessions_app.tyk import org_session_from_tyk, org_session_to_tyk, session_from_tyk
 from sessions_app.usage import QuotaUsage
 from tests.factories import AcmeFactory
@@ -114,7 +115,7 @@ def stored(key: Key):
 
 
 def computed(key: Key, *quotas: QuotaUsage):
-    return computed_documents([key], {key.pk: list(quotas)})[key.pk]
+    return computed_documents(holders_of([key]), {key.pk: list(quotas)})[key.pk]
 
 
 def test_a_key_comes_back_as_it_was_written(apis):
@@ -193,7 +194,7 @@ def test_a_shared_counter_is_judged_against_each_policys_own_limit(apis):
 
 def test_a_silent_store_leaves_the_live_members_out(apis):
     key, _ = drafts.create_key(session_from_tyk(SESSION))
-    shown = computed_documents([key], None)[key.pk]
+    shown = computed_documents(holders_of([key]), None)[key.pk]
     assert shown["quota_max"] == 100 and "quota_remaining" not in shown and "quota_renews" not in shown
 
 

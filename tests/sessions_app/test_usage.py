@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from organisations_app.audit import SYSTEM
 from organisations_app.models import Organisation
 from policies_app.models import Api, Policy, PolicyAccess
-from sessions_app import grants, history, keys, tasks, usage
+from sessions_app import corrections, grants, history, keys, tasks, usage
 from sessions_app.engine import check, names
 from sessions_app.engine.rollup import HourOfUsage, TakenSnapshots
 from sessions_app.engine.types import Decision, Outcome, Snapshot
@@ -77,7 +78,7 @@ def test_looking_creates_and_counts_nothing(acme, store):
 def test_usage_of_many_keys_is_one_round_trip_and_few_queries(acme, django_assert_max_num_queries, monkeypatch):
     many = [make(acme, quota_max=10)[0] for _ in range(20)]
     for key in many:
-        usage.reset_key_quota(key)
+        corrections.reset_quota(key, SYSTEM)
     calls = []
     client = sync_store()
     monkeypatch.setattr(usage, "sync_store", lambda: client)
@@ -102,7 +103,7 @@ def test_reset_reaches_the_shared_counter_that_the_key_really_uses(acme):
     token, other = (keys.create_key(key, policies=["p"]) for key in (one, two))
     assert [request(each).outcome for each in (token, other, other)] == [Outcome.PASSED, Outcome.PASSED, Outcome.DENIED]
     assert usage.key_quotas([one])[one.pk][0].shared
-    assert usage.reset_key_quota(two) == 2
+    assert corrections.reset_quota(two, SYSTEM) == 2
     assert request(token).outcome is Outcome.PASSED
 
 
@@ -111,7 +112,7 @@ def test_an_organisations_usage_and_reset(acme):
     _, token = make(acme)
     assert [request(token).outcome for _ in range(2)] == [Outcome.PASSED, Outcome.DENIED]
     assert usage.organisation_quotas(["acme", "nobody"])["acme"].remaining == 0
-    assert usage.reset_organisation_quota(acme) == 1
+    assert corrections.reset_organisation_quota(acme, SYSTEM) == 1
     assert request(token).outcome is Outcome.PASSED
 
 

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from gateway_project import checks, store
-from gateway_project.celery_settings import QUEUES
+from gateway_project.celery_settings import DELIVERY_QUEUES, OTHER_QUEUES
 from gateway_project.child import Child
 from gateway_project.environment import BASE_DIR
 from gateway_project.health import unapplied_migrations
@@ -26,12 +26,9 @@ from gateway_project.supervisor import Supervisor
 
 LOCK_WAIT_SECONDS = 10.0
 DEMO_WEBHOOK_NETS = "127.0.0.0/8,::1/128"  # the demo's inbox is on this machine
-WORKER_OPTIONS = [
-    *("--pool", "threads", "--concurrency", "8"),  # tasks wait for networks, not for processors
-    *("--queues", ",".join(QUEUES)),
-    *("--without-gossip", "--without-mingle"),  # there is no other worker to talk to
-    *("--loglevel", "WARNING"),
-]
+CELERY = (sys.executable, "-m", "celery", "--quiet", "--app", "gateway_project")
+# Threads by worker and the queues that it serves. Tasks wait for networks, not for processors.
+WORKERS = {"worker": (8, OTHER_QUEUES), "sender": (24, DELIVERY_QUEUES)}
 
 
 class Stopped(Exception):
@@ -75,6 +72,7 @@ class Command(BaseCommand):
         _start_services(crew, environment)
         if not _wait_until_ready(crew):
             return crew.dead_child()
+        _start_followers(crew, environment)
         self._welcome(demo)
         return crew.wait()
 
@@ -200,10 +198,26 @@ def _seed_demo(crew: Supervisor, environment: dict[str, str]) -> None:
 
 def _start_services(crew: Supervisor, environment: dict[str, str]) -> None:
     _stop_if_asked(crew)
-    celery = [sys.executable, "-m", "celery", "--quiet", "--app", "gateway_project"]
     crew.start("web", _web_command(), environment)
-    crew.start("worker", [*celery, "worker", *WORKER_OPTIONS], environment)
-    crew.start("beat", [*celery, "beat", "--pidfile", "", "--loglevel", "WARNING"], environment)
+    crew.start("worker", _worker_command("worker"), environment)
+
+
+def _start_followers(crew: Supervisor, environment: dict[str, str]) -> None:
+    """What nobody misses in the first second; starting it with the others would make them start slower."""
+    _stop_if_asked(crew)
+    crew.start("sender", _worker_command("sender"), environment)
+    crew.start("beat", [*CELERY, "beat", "--pidfile", "", "--loglevel", "WARNING"], environment)
+
+
+def _worker_command(name: str) -> list[str]:
+    threads, queues = WORKERS[name]
+    return [
+        *(*CELERY, "worker", "--hostname", f"{name}@%h"),
+        *("--pool", "threads", "--concurrency", str(threads)),
+        *("--queues", ",".join(queues)),
+        *("--without-gossip", "--without-mingle"),  # they have nothing to tell each other
+        *("--loglevel", "WARNING"),
+    ]
 
 
 def _web_command() -> list[str]:

@@ -122,6 +122,7 @@ REFUSALS = {
     Refusal.INACTIVE_ORGANISATION: (403, 403, INACTIVE_ORGANISATION),
     Refusal.API_FORBIDDEN: (403, 403, "Access to this API has been disallowed"),
     Refusal.UNKNOWN_API: (404, 404, "Not Found"),
+    Refusal.TOO_MANY_UNKNOWN_KEYS: (429, 429, "Rate Limit Exceeded"),
 }
 
 
@@ -136,7 +137,7 @@ def test_a_refusal_is_a_problem_with_its_code(refusal, expected):
     assert (answer.status, body["status"], body["code"]) == (expected[0], expected[0], refusal.value)
     assert body["detail"].endswith(".")
     assert ("www-authenticate" in by_name(answer.headers)) == (expected[0] == 401)
-    assert "retry-after" not in by_name(answer.headers)
+    assert ("retry-after" in by_name(answer.headers)) == (expected[0] == 429)
 
 
 @pytest.mark.parametrize(("refusal", "expected"), REFUSALS.items(), ids=REFUSALS)

@@ -8,8 +8,9 @@ from itertools import pairwise
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
+from sessions_app.engine import names
 from sessions_app.engine.store_sync import ServerStore, open_store
-from sessions_app.engine.types import Grant, QuotaReading
+from sessions_app.engine.types import Grant, LimitName, QuotaReading
 from tests.sessions_app.engine.world import (
     NOON_MS,
     PATIENCE_MS,
@@ -18,6 +19,7 @@ from tests.sessions_app.engine.world import (
     grant_of,
     key_counter,
     new_organisation,
+    peek,
     prepare,
     quota,
     rate,
@@ -109,3 +111,59 @@ def test_parallel_requests_fill_a_window_exactly(counters_store: ServerStore, st
         return [consume(store, grant, NOON_MS + step).admitted for step in range(20)]
 
     assert sum(at_once(store_url, work)) == 100
+
+
+def test_a_shared_custom_counter_judges_each_key_by_its_own_maximum(
+    counters_store: ServerStore, store_url: str
+) -> None:
+    """Half of the processes hold a plan of 30, half one of 100, on one subject (rule 5.5)."""
+    organisation = new_organisation()
+    shared = names.subject_counter(organisation, "red")
+    plans = [
+        grant_of(organisation, [quota(shared, maximum, source=source, percents=[100])], key_id=f"key_{maximum}")
+        for maximum, source in ((30, "small"), (100, "large"))
+    ]
+    for plan in plans:
+        prepare(counters_store, plan)
+
+    def work(store: ServerStore, barrier: Barrier) -> list[tuple[str, int]]:
+        place = barrier.wait(PATIENCE_SECONDS)
+        grant = plans[place % 2]
+        admitted = []
+        for _ in range(40):
+            reading = consume(store, grant)
+            found = reading.limits[0]
+            assert isinstance(found, QuotaReading)
+            admitted += [(grant.key_id, found.used)] if reading.admitted else []
+        return admitted
+
+    admitted = at_once(store_url, work)
+    assert sorted(used for _, used in admitted) == list(range(1, 101))
+    assert all(used <= 30 for key_id, used in admitted if key_id == "key_30")
+    assert sorted((each.source, each.used) for each in crossings(counters_store, plans[0])) in (
+        [("large", 100), ("small", 30)],
+        [("large", 100)],  # no request of the small plan passed with the thirtieth unit
+    )
+
+
+def test_an_organisations_quota_and_its_keys_agree_whoever_comes_first(
+    counters_store: ServerStore, store_url: str
+) -> None:
+    """Sixteen keys of one organisation: all or nothing, so the sum over the keys is the organisation's usage (2.8)."""
+    organisation = new_organisation()
+    whole = quota(names.organisation_counter(organisation), 100, name=LimitName.ORG_QUOTA, source="org")
+    grants = [
+        grant_of(organisation, [whole, quota(names.key_counter(organisation, f"k{number}"), 9)], key_id=f"k{number}")
+        for number in range(PROCESSES)
+    ]
+    for grant in grants:
+        prepare(counters_store, grant)
+
+    def work(store: ServerStore, barrier: Barrier) -> list[bool]:
+        grant = grants[barrier.wait(PATIENCE_SECONDS)]
+        return [consume(store, grant).admitted for _ in range(20)]
+
+    assert sum(at_once(store_url, work)) == 100
+    usages = [peek(counters_store, grant).limits for grant in grants]
+    assert {limits[0].used for limits in usages if isinstance(limits[0], QuotaReading)} == {100}
+    assert sum(limits[1].used for limits in usages if isinstance(limits[1], QuotaReading)) == 100

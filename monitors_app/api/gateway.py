@@ -2,15 +2,19 @@
 
 from typing import Any
 
+from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from monitors_app.models import Monitor
 from monitors_app.monitors import MASK, gateway_monitor
 from monitors_app.tyk import monitor_from_tyk, monitor_to_tyk, save_monitor_draft
+from organisations_app.audit import Subject
+from organisations_app.rest.entity_tags import check_match
+from organisations_app.rest.resources import ScopedView, answer
 
 
 class ConfigurationShape(serializers.Serializer[Any]):
@@ -45,15 +49,28 @@ class GatewayMonitorShape(serializers.Serializer[Any]):
     disabled_reason = serializers.CharField(read_only=True)
 
 
-class GatewayMonitorView(APIView):
-    """The gateway's own monitor."""
+class GatewayMonitorView(ScopedView):
+    """The gateway's own monitor. It is nobody's who is bound to an organisation."""
+
+    scope = "monitors"
 
     @extend_schema(responses=GatewayMonitorShape)
     def get(self, request: Request) -> Response:
-        return Response(monitor_to_tyk(gateway_monitor()))
+        self.refuse_bound()
+        return answer(monitor_to_tyk(gateway_monitor()))
 
     @extend_schema(request=GatewayMonitorShape, responses=GatewayMonitorShape)
+    @transaction.atomic
     def put(self, request: Request) -> Response:
+        self.refuse_bound()
+        before = monitor_to_tyk(gateway_monitor())
+        check_match(request, before)
         generated = save_monitor_draft(monitor_from_tyk(request.data, strict=True))
-        shown = monitor_to_tyk(gateway_monitor())
-        return Response({**shown, "signing_secret": generated} if generated else shown)
+        monitor = gateway_monitor()
+        shown = monitor_to_tyk(monitor)
+        self.record("change", Subject("monitor", str(monitor.pk), ""), before=before, after=shown)
+        return answer(shown, shown_once={"signing_secret": generated} if generated else None)
+
+    def refuse_bound(self) -> None:
+        if self.organisation_id is not None:
+            raise NotFound("There is no such monitor.")
