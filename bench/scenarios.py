@@ -91,7 +91,7 @@ def _decide_four(seeded: Seeded) -> Headers:
 SCENARIOS = (
     Scenario("asgi", "Bare ASGI application", BARE_ASGI, "/", _no_headers),
     Scenario("decide", "**`/decide/forward-auth`**", GATEWAY, FORWARD_AUTH_PATH, _decide_one),
-    Scenario("drf", "DRF throttling on a Redis cache (WSGI)", DJANGO, THROTTLED_PATH, _one_limit),
+    Scenario("drf", "DRF throttling, 1000/day, on a Redis cache (WSGI)", DJANGO, THROTTLED_PATH, _one_limit),
     Scenario("middleware", "Django view behind **the middleware** (WSGI)", ENFORCED, DJANGO_PATH, _one_limit),
     Scenario("django", "Bare Django view (WSGI)", DJANGO, DJANGO_PATH, _no_headers),
     Scenario("decide-four", "**`/decide/forward-auth`**, four limits", GATEWAY, FORWARD_AUTH_PATH, _decide_four),
