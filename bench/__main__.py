@@ -76,7 +76,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         require_wrk()
         with _bench() as bench:
-            loads = bench.measure([each for each in SCENARIOS if each.name in options.only], options.seconds)
+            chosen = [each for each in SCENARIOS if each.name in options.only]
+            loads = bench.measure(chosen, options.seconds) if chosen else {}
             findings = bench.probe(options.seconds / 3) if PROBE in options.only else None
         text = report.render(loads, findings, options.seconds)
         print(text)

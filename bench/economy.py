@@ -32,7 +32,7 @@ class SqlCount:
 
 
 class _Meter:
-    """Statements and reads of the store between `begin` and `end`. A read is what one round trip costs the server."""
+    """Statements, and reads of the store's server, from now to `end`. A round trip is one read."""
 
     def __init__(self, sql: SqlCount) -> None:
         assert sql.statements, "nothing is counted: even a cold decision shows no SQL"

@@ -26,7 +26,7 @@ def save_developer(developer: Developer, login: Mapping[str, str], password: str
         setattr(user, name, value)
     user.username = user.username or user.email
     _set_password(user, password)
-    user.full_clean()
+    user.full_clean(exclude=["password"])
     user.save()
     developer.user = user
     developer.full_clean()

@@ -44,7 +44,7 @@ def key_cards(keys: Sequence[Key], now: datetime) -> list[KeyCard]:
     holders = read_holders([(key.organisation_id, key.pk) for key in keys])
     apis = Api.objects.in_bulk({api_id for holder in holders.values() for api_id in holder.api_ids()})
     names = {api.pk: api.name for api in apis.values()} | _policy_names(holders.values())
-    usage = live_quotas(keys)
+    usage = live_quotas(keys, holders)
     return [
         _card(key, holders[key.pk], apis, names, None if usage is None else usage[key.pk], now)
         for key in keys

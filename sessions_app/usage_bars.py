@@ -11,6 +11,7 @@ from policies_app.durations import per_text, wait_text
 from policies_app.limits import threshold_label, usage_needed
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Key
+from sessions_app.terms import Holder
 from sessions_app.usage import QuotaUsage, key_quotas, organisation_quotas
 
 NEAR_PERCENT = 75
@@ -44,10 +45,10 @@ class UsageBar:
     ticks: tuple[Tick, ...] = ()
 
 
-def live_quotas(keys: Sequence[Key]) -> dict[str, list[QuotaUsage]] | None:
+def live_quotas(keys: Sequence[Key], holders: Mapping[str, Holder] | None = None) -> dict[str, list[QuotaUsage]] | None:
     """Quotas by key id, in one call of the counter store; None when it does not answer: pages go on without numbers."""
     try:
-        return key_quotas(keys)
+        return key_quotas(keys, holders)
     except StoreUnavailable:
         return None
 

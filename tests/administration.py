@@ -6,6 +6,9 @@ from typing import Any
 
 from django.test import Client
 
+from organisations_app import audit
+from organisations_app.admin_tokens import EVERYTHING, SCOPES, create_token
+from organisations_app.models import AdminToken
 from sessions_app import grants, usage
 from sessions_app.engine import check
 from sessions_app.store import sync_store
@@ -49,6 +52,12 @@ def tyk_client() -> Administration:
 
 def rest_client() -> Administration:
     return Administration("/api/v1", {"Authorization": f"Bearer {SECRET}"})
+
+
+def token_client(*scopes: str, organisation_id: str | None = None, **fields: Any) -> Administration:
+    """`/api/v1` with an admin token that has these scopes (all, if none are named)."""
+    token = AdminToken(name="t", organisation_id=organisation_id, scopes=list(scopes or SCOPES), **fields)
+    return Administration("/api/v1", {"Authorization": f"Bearer {create_token(token, audit.ROOT, EVERYTHING)}"})
 
 
 def pointers(problem: Any) -> list[str]:

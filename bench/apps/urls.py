@@ -13,7 +13,7 @@ from bench.names import DJANGO_PATH, THROTTLED_PATH
 
 
 class KeyThrottle(SimpleRateThrottle):
-    """Throttles by key, at the rate that the documentation of DRF shows. A key that is used up gives way to the next."""
+    """Throttles by key, at the rate that the documentation of DRF shows. A key used up gives way to the next."""
 
     rate = "1000/day"
     _served = itertools.count()

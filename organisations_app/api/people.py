@@ -9,6 +9,7 @@ from organisations_app import developers
 from organisations_app.models import Application, Developer
 from organisations_app.rest.fields import (
     NUMBER,
+    Email,
     OrganisationField,
     OwnedField,
     StrictModelSerializer,
@@ -23,7 +24,7 @@ class DeveloperSerializer(StrictModelSerializer):
 
     org_id = OrganisationField()
     username = Text(source="user.username", required=False, max_length=150)
-    email = Text(source="user.email", max_length=254)
+    email = Email(source="user.email", max_length=254)
     first_name = Text(source="user.first_name", required=False, allow_blank=True, max_length=150)
     last_name = Text(source="user.last_name", required=False, allow_blank=True, max_length=150)
     password = Text(write_only=True, required=False, max_length=128, trim_whitespace=False)

@@ -81,6 +81,8 @@ class MayUse(BasePermission):
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         is_reading = request.method in SAFE_METHODS
+        if request.method not in view.allowed_methods:
+            return bool(request.user and request.user.is_staff)  # that the method is not allowed is said next
         if not isinstance(request.user, Bearer):
             return bool(request.user and request.user.is_staff) and is_reading
         resource = getattr(view, "scope", "")

@@ -25,6 +25,10 @@ class Text(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class Email(Text, serializers.EmailField):
+    pass
+
+
 class Switch(serializers.BooleanField):
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):

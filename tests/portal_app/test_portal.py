@@ -172,7 +172,7 @@ def test_the_number_of_queries_does_not_grow_with_the_keys(
 ) -> None:
     for number in range(12):
         make_key(member, f"Key {number}")
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(15):
         assert portal.get("/portal/").content.decode().count('class="usage-bar"') == 12
 
 

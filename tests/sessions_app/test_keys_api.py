@@ -13,7 +13,7 @@ from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Credential, Key, OrgSession, UsageHour
 from sessions_app.shapes import ExplainedLimitShape, ExplainedNumbersShape, ExplanationShape, KeyShape, SessionShape
 from tests.administration import pointers, spend
-from tests.factories import AcmeFactory, AppFactory, GlobexFactory, OutsiderFactory
+from tests.factories import AcmeFactory, AppFactory, GlobexFactory, MonitorFactory, OutsiderFactory
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("store", "apis")]
 
@@ -341,6 +341,7 @@ def test_a_wrong_set_remaining_is_refused_and_changes_nothing(rest, body, pointe
 
 
 def test_explain_says_whose_limits_are_in_force(rest):
+    MonitorFactory.create()
     Policy.objects.create(id="p", organisation_id="acme", name="Plan", quota_max=4, trigger_limits=[50])
     PolicyAccess.objects.create(policy_id="p", api_id="b")
     made = rest.done("POST", "/keys", {"org_id": "acme", "apply_policies": ["p"]})
