@@ -35,7 +35,11 @@ router.register("tokens", TokenViewSet)
 urlpatterns = [
     re_path(r"^schema/?$", SpectacularAPIView.as_view(), name="api-schema"),
     # Its script is a file of its own, as the content security policy wants.
-    re_path(r"^docs/?$", SpectacularSwaggerSplitView.as_view(url_name="api-schema"), name="api-docs"),
+    re_path(
+        r"^docs/?$",
+        SpectacularSwaggerSplitView.as_view(url_name="api-schema", template_name="organisations_app/api_docs.html"),
+        name="api-docs",
+    ),
     path("monitors/gateway", GatewayMonitorView.as_view()),
     re_path(f"^organisations/(?P<organisation_id>{ID})/session$", OrganisationSessionView.as_view()),
     re_path(f"^organisations/(?P<organisation_id>{ID})/session/reset-quota$", OrganisationResetView.as_view()),

@@ -1,8 +1,10 @@
 """The ASGI application: the data plane for APIs, the edge's own addresses, and Django for all the rest."""
 
+import gc
 import os
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.urls import get_resolver
@@ -15,6 +17,7 @@ settings.ENVIRONMENT.stop_if_invalid()
 get_resolver().url_patterns  # noqa: B018 - imports all views now: not while the first caller waits
 
 # Django's registry has to be ready before what uses its models.
+from monitors_app.metrics import measure as measure_backlog  # noqa: E402
 from sessions_app.edge import metrics  # noqa: E402
 from sessions_app.edge.answers import Receive, Scope, Send  # noqa: E402
 from sessions_app.edge.data_plane import Application, DataPlane, refuse_websocket  # noqa: E402
@@ -25,10 +28,16 @@ from sessions_app.edge.usage import me  # noqa: E402
 DEMO_APPLICATION = "demo.asgi.application"
 
 
+async def expose_metrics(scope: Scope, receive: Receive, send: Send) -> None:
+    """The backlog of monitors is asked for in a thread: whoever looks pays for it, the event loop does not."""
+    await sync_to_async(measure_backlog, thread_sensitive=False)()
+    await metrics.expose(scope, receive, send)
+
+
 def _faces() -> dict[str, Application]:
     """Who serves which reserved first segment of a path."""
     faces: dict[str, Application] = dict.fromkeys(settings.GATEWAY_RESERVED_PREFIXES, control_plane)
-    faces |= {"decide": decide, "me": me, "metrics": metrics.expose}
+    faces |= {"decide": decide, "me": me, "metrics": expose_metrics}
     if settings.GATEWAY_DEMO:
         faces["demo"] = import_string(DEMO_APPLICATION)
     return faces
@@ -57,3 +66,11 @@ async def _live(receive: Receive, send: Send) -> None:
     await receive()
     await proxy.close()
     await send({"type": "lifespan.shutdown.complete"})
+
+
+# What start-up made lives as long as the process. A request makes next to no cycles, so looking for them less often
+# frees
+# as much, and costs a sixth less per request.
+gc.collect()
+gc.freeze()
+gc.set_threshold(50_000, 20, 20)

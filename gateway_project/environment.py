@@ -60,6 +60,9 @@ class Environment:
     max_hold_seconds: int
     upstream_connect_seconds: int
     upstream_read_seconds: int
+    events_kept_days: int
+    bodies_kept_days: int
+    tests_kept_days: int
     problems: tuple[Problem, ...]
 
     def stop_if_invalid(self) -> None:
@@ -134,6 +137,17 @@ def _behaviour(reader: Reader, debug: bool) -> dict[str, Any]:
         "upstream_read_seconds": reader.read(
             "GATEWAY_UPSTREAM_READ_SECONDS", 60, number(1, 3600), "whole seconds from 1 to 3600"
         ),
+        **_retention(reader),
+    }
+
+
+def _retention(reader: Reader) -> dict[str, int]:
+    """How long threshold events, their bodies and tests of monitors are kept; what is unfinished always is."""
+    defaults = {"events": 90, "bodies": 30, "tests": 7}
+    allowed = readers.whole_number(1, 3650)
+    return {
+        f"{what}_kept_days": reader.read(f"GATEWAY_{what.upper()}_KEPT_DAYS", days, allowed, "days from 1 to 3650")
+        for what, days in defaults.items()
     }
 
 

@@ -13,7 +13,9 @@ from django.views.decorators.http import require_safe
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException
 
+from monitors_app.backlog import backlog
 from sessions_app.engine.store_sync import open_store
+from sessions_app.engine.types import StoreUnavailable
 
 OK = "ok"
 PASS, FAIL = "pass", "fail"
@@ -35,6 +37,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
     checks = {"store": store, "database": _database()}
     checks["migrations"] = _migrations() if checks["database"] == OK else "unknown: the database does not answer"
     ready = all(result == OK for result in checks.values())
+    warnings += _backlog() if ready else []
     body = {"status": OK if ready else "unavailable", "checks": checks, "warnings": warnings}
     return JsonResponse(body, status=200 if ready else 503)
 
@@ -76,6 +79,14 @@ def _store() -> tuple[str, list[str]]:
     nodes = [memory] if "maxmemory_policy" in memory else [node for node in memory.values() if isinstance(node, dict)]
     policies = {str(node.get("maxmemory_policy", "noeviction")) for node in nodes} - {"noeviction"}
     return OK, [f"the store's maxmemory-policy is {policy}: eviction deletes counters" for policy in sorted(policies)]
+
+
+def _backlog() -> list[str]:
+    """A queue that is stuck does not make this process unready: requests are unaffected (rule 9.4)."""
+    try:
+        return list(backlog(timezone.now()).warnings())
+    except (StoreUnavailable, DatabaseError) as error:
+        return [f"the backlog of monitors cannot be measured: {type(error).__name__}"]
 
 
 @lru_cache(maxsize=1)

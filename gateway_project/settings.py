@@ -35,6 +35,9 @@ GATEWAY_SNAPSHOT_SECONDS = ENVIRONMENT.snapshot_seconds
 GATEWAY_MAX_HOLD_SECONDS = ENVIRONMENT.max_hold_seconds
 GATEWAY_UPSTREAM_CONNECT_SECONDS = ENVIRONMENT.upstream_connect_seconds
 GATEWAY_UPSTREAM_READ_SECONDS = ENVIRONMENT.upstream_read_seconds  # between two pieces of an answer
+GATEWAY_EVENTS_KEPT_DAYS = ENVIRONMENT.events_kept_days  # threshold events with their deliveries and attempts
+GATEWAY_BODIES_KEPT_DAYS = ENVIRONMENT.bodies_kept_days  # what was sent and answered; after that nothing is redelivered
+GATEWAY_TESTS_KEPT_DAYS = ENVIRONMENT.tests_kept_days  # tests of monitors, and notices of their end
 GATEWAY_KEY_PEPPER = ENVIRONMENT.key_pepper
 GATEWAY_KEY_PEPPER_FALLBACKS = ENVIRONMENT.key_pepper_fallbacks
 GATEWAY_ADMIN_SECRET = ENVIRONMENT.admin_secret  # "" switches the Tyk dialect and the root token off
@@ -280,9 +283,20 @@ REST_FRAMEWORK: dict[str, Any] = {
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Tollgate API",
+    "DESCRIPTION": (
+        "Everything that the admin can do, for programs. Send `Authorization: Bearer <admin token>`; tokens are made "
+        "under `tokens`, the first one with the gateway's admin secret. Errors are problem documents (RFC 9457), each "
+        "with JSON pointers into what was sent. Lists are paged by `next` and `previous`. Every object has an `ETag`; "
+        "send it as `If-Match` to change only what you have seen. Send an `Idempotency-Key` with a POST to be able to "
+        "send it again. The id of an API, policy or organisation is the same in the Tyk-compatible API."
+    ),
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "organisations_app.rest.examples.add_examples",
+    ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

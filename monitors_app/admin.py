@@ -25,8 +25,9 @@ from monitors_app.admin_forms import MonitorForm
 from monitors_app.bodies import with_key
 from monitors_app.delivery import TestThrottled, redeliver, send_test
 from monitors_app.models import Attempt, Delivery, Monitor, TriggerEvent
-from monitors_app.monitors import MASK, delete_monitor, headers_of, save_monitor
+from monitors_app.monitors import MASK, delete_monitor, headers_of, rotate_secret, save_monitor
 from monitors_app.transports import TransportError
+from monitors_app.webhooks import sends_masked_key
 from organisations_app.admin_confirmation import Question, ReasonForm, ask, is_confirmed
 from organisations_app.sealing import SealBroken
 
@@ -74,7 +75,7 @@ class MonitorAdmin(ModelAdmin):
     search_fields = ["name", "target_path", "organisation__name"]
     search_help_text = "Name, target or organisation"
     autocomplete_fields = ["organisation"]
-    actions_detail = ["test"]
+    actions_detail = ["test", "rotate_secret"]
     readonly_fields = ["health"]
     fieldsets = [
         (None, {"fields": ["name", "organisation", "is_enabled", "health"]}),
@@ -161,6 +162,20 @@ class MonitorAdmin(ModelAdmin):
             f"A marked test event goes to {monitor.target_path or 'nowhere, because no target is set'}, once, at once."
         )
         question = Question(f"Send a test from {monitor}?", text, "Send test", page, is_danger=False)
+        return ask(self, request, question, form)
+
+    @action(description="Rotate secret", icon="autorenew", permissions=["change"])
+    def rotate_secret(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        monitor: Any = get_object_or_404(Monitor, pk=object_id)
+        form = ReasonForm(request.POST if is_confirmed(request) else None)
+        if form.is_valid():
+            monitor.generated_secret = rotate_secret(monitor)
+            self.log_change(request, monitor, f"Signing secret rotated.{form.suffix()}")
+            return self._show_secret(request, monitor)
+        text = "A new signing secret is made and shown once. For 24 hours webhooks carry both signatures, the new and \
+the old, so that the receiver can change over without losing one."
+        page = reverse("admin:monitors_app_monitor_change", args=[monitor.pk])
+        question = Question(f"Rotate the signing secret of {monitor}?", text, "Rotate secret", page, is_danger=False)
         return ask(self, request, question, form)
 
     def _tested(self, request: HttpRequest, monitor: Monitor, page: str) -> HttpResponse:
@@ -275,7 +290,9 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     @display(description="Event")
     def event_told(self, delivery: Delivery) -> str:
-        return str(delivery.event) if delivery.event else "test"
+        if delivery.event:
+            return str(delivery.event)
+        return "notice" if delivery.is_notice else "test"
 
     @display(description="Status", ordering="status", label=STATUS_COLOURS)
     def state(self, delivery: Delivery) -> str:
@@ -330,8 +347,10 @@ class DeliveryAdmin(ReadOnlyAdmin):
             self.log_change(request, delivery, f"Redelivered.{form.suffix()}")
         if sent:
             messages.success(request, f"{len(sent)} on the way again.")
+        if masked := sum(map(sends_masked_key, sent)):
+            messages.info(request, f"{masked} of them with the key masked: the raw key was erased after the delivery.")
         if len(sent) < len(deliveries):
-            messages.warning(request, f"{len(deliveries) - len(sent)} left alone: still open, or only a test.")
+            messages.warning(request, f"{len(deliveries) - len(sent)} left alone: still open, a test, or their body is no longer kept.")
 
 
 def _code(text: str) -> SafeString:

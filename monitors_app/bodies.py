@@ -79,8 +79,21 @@ def parse(text: str) -> Any:
         raise TemplateError(f"is no JSON document: line {error.lineno}, column {error.colno}: {error.msg}") from None
     except (RecursionError, ValueError) as error:
         raise TemplateError(f"is no JSON document: {error}") from None
+    _check_placeholders(text)
     _check(document)
     return document
+
+
+def _check_placeholders(text: str) -> None:
+    """In the text as it was written, because there each has its line."""
+    for found in PLACEHOLDER.finditer(text):
+        if found[1] not in NAMES and found[1] not in TYK_NAMES:
+            line = text.count("\n", 0, found.start()) + 1
+            raise TemplateError(f"line {line}: {_unknown(found[1])}")
+
+
+def _unknown(name: str) -> str:
+    return f"has an unknown placeholder {{{{ {name} }}}}; known are {', '.join(NAMES)}"
 
 
 def _refuse_constant(name: str) -> None:
@@ -105,7 +118,7 @@ def _check(node: Any, depth: int = 0) -> None:
 def _check_text(text: str) -> None:
     for found in PLACEHOLDER.finditer(text):
         if found[1] not in NAMES and found[1] not in TYK_NAMES:
-            raise TemplateError(f"has an unknown placeholder {{{{ {found[1]} }}}}; known are {', '.join(NAMES)}")
+            raise TemplateError(_unknown(found[1]))
     if "{{" in PLACEHOLDER.sub("", text):
         raise TemplateError(f"has an unclosed placeholder in {text!r}; write {{{{ name }}}}")
 

@@ -61,6 +61,18 @@ def waiting() -> list[int]:
 
 
 @_answered
+def backlog() -> tuple[int, float | None]:
+    """How many entries wait in all streams, and when the oldest came, in unix seconds. Raises StoreUnavailable."""
+    pipeline = _client().pipeline(transaction=False)
+    for bucket in range(names.BUCKETS):
+        pipeline.xlen(names.outbox(bucket))
+        pipeline.xrange(names.outbox(bucket), count=1)
+    answers = pipeline.execute()
+    oldest = [int(entry_id.partition(b"-")[0]) / 1000 for first in answers[1::2] for entry_id, _ in first]
+    return sum(answers[::2]), min(oldest, default=None)
+
+
+@_answered
 def length(bucket: int) -> int:
     """Entries that are not in the ledger yet. Raises StoreUnavailable."""
     return int(_client().xlen(names.outbox(bucket)))

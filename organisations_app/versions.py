@@ -64,3 +64,12 @@ def mark_published(published: dict[str, int]) -> None:
 def unpublished(limit: int = 1000) -> list[str]:
     """Scopes whose change the store may not know yet."""
     return list(ConfigVersion.objects.filter(number__gt=F("published")).values_list("scope", flat=True)[:limit])
+
+
+@transaction.atomic
+def raise_to(numbers: dict[str, int]) -> None:
+    """Sets each scope to at least this number."""
+    for scope, number in numbers.items():
+        row, created = ConfigVersion.objects.get_or_create(scope=scope, defaults={"number": number})
+        if not created:
+            ConfigVersion.objects.filter(pk=row.pk, number__lt=number).update(number=number)

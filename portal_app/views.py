@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.generic import TemplateView
 
 from monitors_app.models import EmailPreference, TriggerEvent
-from monitors_app.preferences import set_thresholds, thresholds_of
+from monitors_app.preferences import preference_of, set_thresholds
 from organisations_app.models import Developer
 from organisations_app.tenancy import applications_of, developer_of, owned
 from sessions_app.key_cards import KeyCard, key_cards
@@ -112,12 +112,17 @@ class Emails(DeveloperPage):
     template_name = "portal_app/emails.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        choice = thresholds_of(self.developer)
-        return super().get_context_data(choices=EmailPreference.Thresholds.choices, choice=choice, **kwargs)
+        preference = preference_of(self.developer)
+        choices = EmailPreference.Thresholds.choices
+        return super().get_context_data(
+            choices=choices, choice=preference.thresholds, digest_at=preference.digest_at, **kwargs
+        )
 
     def post(self, request: HttpRequest) -> HttpResponse:
         try:
-            set_thresholds(self.developer, request.POST.get("thresholds", ""))
+            digest_at = request.POST.get("digest_at", "")
+            at = time.fromisoformat(digest_at) if digest_at else None
+            set_thresholds(self.developer, request.POST.get("thresholds", ""), at)
         except ValueError:
             return render(request, "400.html", status=400)
         messages.success(request, "Your choice is saved.")

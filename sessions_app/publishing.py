@@ -1,7 +1,7 @@
 """Tells the counter store of changed configuration, so that the next request sees it on every node (rule 1.5)."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from organisations_app import versions
 from sessions_app.engine import counters
@@ -25,6 +25,28 @@ def publish(scopes: Iterable[str]) -> int:
         return 0
     versions.mark_published(numbers)
     return len(numbers)
+
+
+def overtake(scopes: Sequence[str]) -> int:
+    """Makes the database's numbers greater than the store's, and publishes them; returns how many lagged.
+
+    For a database that came back from a backup: its numbers are older than what the store has seen, so every grant
+    that is
+    compiled from it would be called stale. Raises StoreUnavailable.
+    """
+    stored = [
+        counters.parse_version(reply) or 0 for reply in sync_store().call_many([_read(scope) for scope in scopes])
+    ]
+    numbers = versions.numbers(scopes)
+    lagging = {scope: seen + 1 for scope, seen in zip(scopes, stored, strict=True) if seen > numbers[scope]}
+    versions.raise_to(lagging)
+    publish(lagging)
+    return len(lagging)
+
+
+def _read(scope: str) -> Call:
+    [first, *_] = _calls(scope, 0)
+    return counters.read_version(first.key)
 
 
 def _calls(scope: str, number: int) -> list[Call]:

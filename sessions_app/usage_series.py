@@ -25,7 +25,8 @@ def summed(hours: QuerySet[UsageHour], *by: str) -> QuerySet[UsageHour, dict[str
     """
     named = {name: DIMENSIONS[name] for name in by if DIMENSIONS[name] is not None}
     rows = hours.order_by().annotate(**named).values(*by)
-    return rows.annotate(passed_sum=Sum("passed"), denied_sum=Sum("denied"))
+    sums: QuerySet[UsageHour, dict[str, Any]] = rows.annotate(passed_sum=Sum("passed"), denied_sum=Sum("denied"))
+    return sums
 
 
 def in_period(hours: QuerySet[UsageHour], begin: datetime | None, end: datetime | None) -> QuerySet[UsageHour]:

@@ -1,4 +1,4 @@
-"""Every address of `/api/v1` with every method: another organisation's object is not found, and no scope can be missing.
+"""Every address of `/api/v1` with every method: foreign objects are not found, and no scope can be missing.
 
 The addresses are taken from the URL configuration, so that a new one is walked by itself.
 """
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver
 
 from gateway_project.api_urls import urlpatterns
 from monitors_app.models import Delivery, Monitor, TriggerEvent
@@ -48,7 +48,7 @@ def doors() -> Iterator[Door]:
                 yield Door(method.upper(), template, f"{template.split('/')[1]}:{right}")
 
 
-def template_of(pattern: URLPattern) -> str:
+def template_of(pattern: URLPattern | URLResolver) -> str:
     text = str(pattern.pattern).removeprefix("^").removesuffix("$").removesuffix(r"\Z")
     while "(?P<" in text:
         begin, depth = text.index("(?P<"), 0

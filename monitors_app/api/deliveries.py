@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from monitors_app.delivery import redeliver
+from monitors_app.delivery import redeliver, redeliverable
 from monitors_app.models import Attempt, Delivery
 from organisations_app.audit import Subject
 from organisations_app.documents import refusal
@@ -112,10 +112,11 @@ class DeliveryViewSet(mixins.ListModelMixin, Resource[Delivery]):
     def redeliver(self, request: Request, pk: str) -> Response:
         """Starts a finished delivery anew, with the same `webhook-id` and the whole retry schedule."""
         delivery = self.get_object()
-        if delivery.event is None:
-            raise Conflict("This was a test of the monitor: send another one.")
         if not redeliver(delivery):
-            raise Conflict(f"This delivery is {delivery.status}: it is still on its way.")
+            raise Conflict(
+                f"This delivery is {delivery.status}. Only a finished one of an event can be sent again, as long as "
+                "its content is kept."
+            )
         self.record("redeliver", subject_of(delivery))
         delivery.refresh_from_db()
         return Response(delivery_document(delivery))
@@ -137,8 +138,8 @@ class DeliveryViewSet(mixins.ListModelMixin, Resource[Delivery]):
         if request.query_params.get("status") not in FINISHED:
             raise refusal("/status", f"is required: one of {', '.join(FINISHED)}", "required")
         self.action = "list"  # its filters hold here
-        found = self.filter_queryset(self.get_queryset()).filter(event__isnull=False).order_by("id")
-        rows = list(found[: MOST_AT_ONCE + 1])
+        found = self.filter_queryset(self.get_queryset()).filter(pk__in=redeliverable().values("pk"))
+        rows = list(found.order_by("id")[: MOST_AT_ONCE + 1])
         asked = [delivery for delivery in rows[:MOST_AT_ONCE] if redeliver(delivery)]
         for delivery in asked:
             self.record("redeliver", subject_of(delivery))

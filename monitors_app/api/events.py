@@ -1,7 +1,6 @@
 """`/api/v1/events`: the ledger of thresholds that were crossed."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import django_filters
 from rest_framework import mixins, serializers
@@ -79,5 +78,5 @@ class EventViewSet(mixins.ListModelMixin, Resource[TriggerEvent]):
         return Response(self.document(self.get_object()))
 
 
-def _moment(ms: int) -> Any:
+def _moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)

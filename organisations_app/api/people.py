@@ -86,7 +86,7 @@ class ApplicationSerializer(StrictModelSerializer):
     """Belongs to a developer, and with it to an organisation."""
 
     org_id = serializers.CharField(source="organisation_id", read_only=True)
-    developer_id = OwnedField(source="developer", queryset=Developer.objects.all(), tenancy="organisation")
+    developer_id = OwnedField(source="developer", rows=Developer.objects.all(), tenancy="organisation")
 
     class Meta:
         model = Application

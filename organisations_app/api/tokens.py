@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import django_filters
 from django.db import transaction
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -57,6 +58,7 @@ class TokenViewSet(mixins.ListModelMixin, Resource[AdminToken]):
     def retrieve(self, request: Request, pk: str) -> Response:
         return answer(self.document(self.get_object()))
 
+    @extend_schema(responses={201: NewTokenShape})
     @transaction.atomic
     def create(self, request: Request) -> Response:
         serializer = self.get_serializer(data=request.data)

@@ -55,18 +55,19 @@ class Choice(serializers.ChoiceField):
 class OwnedField(serializers.PrimaryKeyRelatedField[Any]):
     """A row of the sender's organisation by its id; another organisation's is as good as none."""
 
-    def __init__(self, *, tenancy: str, **options: Any) -> None:
-        self.tenancy = tenancy
-        super().__init__(**options)
+    def __init__(self, *, rows: QuerySet[Any], tenancy: str, **options: Any) -> None:
+        self.rows, self.tenancy = rows, tenancy
+        super().__init__(queryset=rows, **options)
 
     def get_queryset(self) -> QuerySet[Any]:
-        return within(super().get_queryset(), reach_of(self.context["request"]).organisation_id, self.tenancy)
+        return within(self.rows.all(), reach_of(self.context["request"]).organisation_id, self.tenancy)
 
     def to_internal_value(self, data: Any) -> Any:
-        is_text = isinstance(self.queryset.model._meta.pk, models.CharField)  # type: ignore[union-attr]
-        row = self.get_queryset().filter(pk=data).first() if type(data) is (str if is_text else int) else None
+        meta = self.rows.model._meta
+        kind = str if isinstance(meta.pk, models.CharField) else int
+        row = self.get_queryset().filter(pk=data).first() if type(data) is kind else None
         if row is None:
-            name = self.queryset.model._meta.verbose_name  # type: ignore[union-attr]
+            name = meta.verbose_name
             raise serializers.ValidationError(f"{brief(data)} is no {name} that exists", code="does_not_exist")
         return row
 
@@ -75,7 +76,7 @@ class OrganisationField(OwnedField):
     """`org_id`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(tenancy="pk", source="organisation", queryset=Organisation.objects.all(), **options)
+        super().__init__(rows=Organisation.objects.all(), tenancy="pk", source="organisation", **options)
 
 
 def keep_identifier(identifier: str, validated_data: dict[str, Any]) -> None:

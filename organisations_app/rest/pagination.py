@@ -35,29 +35,32 @@ class Pages(CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = MAX_PAGE_SIZE
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
-        self.base_url = request.build_absolute_uri()
+    address: str
+    shown: list[Any]
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+        self.address = request.build_absolute_uri()
         self.fields = getattr(view, "sums_by", None) or self._complete(self.get_ordering(request, queryset, view), view)
         place, size = self._place(request), self._size(request)
         backwards = place is not None and place.backwards
         order = [_reversed(name) for name in self.fields] if backwards else self.fields
         rows = self._rows(queryset.order_by(*order), order, place, size + 1)
-        more, self.page = len(rows) > size, rows[:size]
+        more, self.shown = len(rows) > size, rows[:size]
         if backwards:
-            self.page.reverse()
+            self.shown.reverse()
         self.has_next, self.has_previous = more or backwards, more if backwards else place is not None
-        return self.page
+        return self.shown
 
     def get_next_link(self) -> str | None:
-        return self._link(backwards=False) if self.has_next and self.page else None
+        return self._link(backwards=False) if self.has_next and self.shown else None
 
     def get_previous_link(self) -> str | None:
-        return self._link(backwards=True) if self.has_previous and self.page else None
+        return self._link(backwards=True) if self.has_previous and self.shown else None
 
     def _link(self, *, backwards: bool) -> str:
-        row = self.page[0 if backwards else -1]
+        row = self.shown[0 if backwards else -1]
         text = json.dumps([backwards, [_value(row, name) for name in self.fields]], cls=JSONEncoder)
-        return replace_query_param(self.base_url, "cursor", base64.urlsafe_b64encode(text.encode()).decode())
+        return replace_query_param(self.address, "cursor", base64.urlsafe_b64encode(text.encode()).decode())
 
     def _complete(self, ordering: Sequence[str], view: Any) -> list[str]:
         """The ordering, ended by what makes a row unique: `tiebreak` of the view."""

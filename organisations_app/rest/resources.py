@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from rest_framework import mixins, serializers, status
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -81,8 +82,8 @@ class Resource(ScopedView, GenericViewSet[Row]):
 
     def locked(self) -> Row:
         """The row of the address, to be changed in the running transaction. Raises Changed if `If-Match` says so."""
-        self.queryset = self.queryset.select_for_update(of=("self",)) if self.queryset is not None else None
-        row = self.get_object()
+        rows = self.get_queryset().select_for_update(of=("self",))
+        row: Row = get_object_or_404(rows, pk=self.kwargs["pk"])
         check_match(self.request, self.document(row))
         return row
 

@@ -6,6 +6,9 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from rest_framework import serializers
 
+ONCE = "Any text of your own. Sent again within 24 hours, the same request gets the same answer and acts once."
+MATCH = "The ETag that you have seen: refused with 412 if it is not the present one."
+
 
 class ErrorShape(serializers.Serializer[Any]):
     """One thing that is wrong."""
@@ -43,7 +46,18 @@ class StaffSessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unt
 
 
 class DocumentedSchema(AutoSchema):
-    """Adds the problem document to every operation."""
+    """Adds to every operation the problem document, and the headers that all of its kind take."""
+
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
+        if operation is not None and (header := self._header()):
+            operation["parameters"] = [*operation.get("parameters", ()), header]
+        return operation
+
+    def _header(self) -> dict[str, Any] | None:
+        if self.method == "POST" and getattr(self.view, "answers_once", False):
+            return _text_header("Idempotency-Key", ONCE)
+        return _text_header("If-Match", MATCH) if self.method in ("PUT", "PATCH", "DELETE") else None
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
@@ -52,3 +66,7 @@ class DocumentedSchema(AutoSchema):
     def _problem(self) -> dict[str, Any]:
         reference = self.resolve_serializer(ProblemShape, "response").ref
         return {"description": "Refused", "content": {"application/problem+json": {"schema": reference}}}
+
+
+def _text_header(name: str, description: str) -> dict[str, Any]:
+    return {"in": "header", "name": name, "schema": {"type": "string"}, "description": description}

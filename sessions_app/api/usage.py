@@ -57,7 +57,7 @@ class UsageViewSet(Resource[UsageHour]):
         """Sums of the hours in [`from`, `to`). Days begin at midnight UTC."""
         self.sums_by = dimensions = dimensions_of(request)
         rows = summed(self.filter_queryset(self.get_queryset()), *dimensions)
-        page: list[Any] = self.paginate_queryset(rows) or []  # type: ignore[arg-type]
+        page: list[Any] = self.paginate_queryset(rows) or []
         return self.get_paginated_response(
             [
                 {**{name: row[name] for name in dimensions}, "passed": row["passed_sum"], "denied": row["denied_sum"]}

@@ -35,13 +35,14 @@ class Request(NamedTuple):
 class Loader:
     """One credential on one route. A grant is only handed out while the route is as new as the grant."""
 
-    __slots__ = ("request", "route", "table", "token")
+    __slots__ = ("_seen", "request", "route", "table", "token")
 
     def __init__(self, request: Request, table: RouteTable, route: Route, token: str) -> None:
         self.request, self.table, self.route, self.token = request, table, route, token
+        self._seen: Grant | None = None  # by is_new: looking costs a digest, and the first use follows at once
 
     def cached(self) -> Grant | None:
-        found = grants.cached(self.token, self.route.api_id)
+        found, self._seen = self._seen or grants.cached(self.token, self.route.api_id), None
         if found is None or found.versions.gateway <= self.table.version:
             return found
         self._follow(routes.current())
@@ -62,7 +63,8 @@ class Loader:
     @property
     def is_new(self) -> bool:
         """Nothing is known of this token in this process: judging it will ask the database."""
-        return grants.cached(self.token, self.route.api_id) is None
+        self._seen = grants.cached(self.token, self.route.api_id)
+        return self._seen is None
 
     def load(self, refresh: bool) -> Grant | Refusal:
         if not refresh and (found := self.cached()):

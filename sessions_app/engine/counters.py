@@ -147,16 +147,19 @@ def publish_gateway(number: int) -> list[Call]:
     return [make_call("publish", [names.gateway_version(bucket)], [number]) for bucket in range(names.BUCKETS)]
 
 
+def read_version(key: str) -> Call:
+    """Asks for one version by its name in the store."""
+    return Call(pack((b"GET", key.encode())), key)
+
+
 def read_gateway() -> Call:
     """Asks for the gateway's version. One bucket stands for all: it is the first that a change is published to."""
-    key = names.gateway_version(0)
-    return Call(pack((b"GET", key.encode())), key)
+    return read_version(names.gateway_version(0))
 
 
 def read_credentials(shard: str) -> Call:
     """Asks for the version of a shard of credentials."""
-    key = names.credentials_version(shard)
-    return Call(pack((b"GET", key.encode())), key)
+    return read_version(names.credentials_version(shard))
 
 
 def publish_credentials(shard: str, number: int) -> Call:

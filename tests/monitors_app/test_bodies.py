@@ -153,3 +153,18 @@ def test_paths_outside_the_folder_and_unknown_files_are_refused(path, settings, 
 )
 def test_usage_percent_is_never_rounded_up(used, quota_max, percent):
     assert bodies.usage_percent(used, quota_max) == percent
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ('{\n  "a": "{{ key }}",\n  "b": "{{ trigger_limt }}"\n}', r"line 3: .*\{\{ trigger_limt \}\}.*trigger_limit"),
+        ('{\n  "a": "x",\n  "b": {{ key }}\n}', "line 3, column"),
+        ('{"a": "{{.Meta.Nothing}}"}', r"line 1: .*\.Meta\.Nothing"),
+        ('{"a": "\\u007b{ nothing }}"}', "unknown placeholder {{ nothing }}"),
+    ],
+    ids=["unknown", "outside a string", "unknown to Tyk", "escaped"],
+)
+def test_a_bad_template_is_refused_with_its_line_and_the_placeholders_name(template, message):
+    with pytest.raises(bodies.TemplateError, match=message):
+        bodies.parse(template)

@@ -121,7 +121,7 @@ def deliveries(events) -> list[Delivery]:
     monitor, developer = MonitorFactory.create(target_path="https://hooks.example/x"), MemberFactory.create()
     receivers = [{"channel": "webhook", "monitor": monitor}, {"channel": "email", "developer": developer}]
     rows = [
-        Delivery.objects.create(event=event, recipient="x", subject="key_1", status="failed", **receiver)
+        Delivery.objects.create(event=event, recipient="x", subject="key_1", status="failed", body="{}", **receiver)
         for event in events
         for receiver in receivers
     ]

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from monitors_app import ledger, retention, tasks
-from monitors_app.models import Delivery, Pacing, TriggerEvent
+from monitors_app import delivery, ledger, retention, tasks
+from monitors_app.models import Attempt, Delivery, Monitor, Pacing, TriggerEvent
 from tests.factories import MonitorFactory
 
 pytestmark = pytest.mark.django_db
@@ -72,3 +72,69 @@ def test_paces_stay_only_as_long_as_they_bind(old):
     )
     retention.prune(timezone.now())
     assert Pacing.objects.get().monitor.event_timeout == 10**6
+
+
+# --- bodies go earlier, by settings -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sent(crossing):
+    """A delivery that was finished so many days ago, with an attempt that has an answer."""
+    MonitorFactory.create(target_path="http://hooks.example/")
+
+    def make(days, status="delivered"):
+        (webhook,) = ledger.record([crossing(period_start_ms=days)])
+        at = timezone.now() - timedelta(days=days)
+        Attempt.objects.create(delivery=webhook, number=1, started_at=at, duration_ms=1, response_body="thanks")
+        Delivery.objects.filter(pk=webhook.pk).update(status=status, finished_at=at, headers_sealed="sealed")
+        TriggerEvent.objects.filter(deliveries=webhook).update(occurred_at=at)
+        return webhook
+
+    return make
+
+
+def kept(webhook):
+    stored = Delivery.objects.get(pk=webhook.pk)
+    return bool(stored.body), bool(stored.headers_sealed), bool(stored.attempts.get().response_body)
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "expected"),
+    [(31, "delivered", False), (31, "failed", False), (29, "failed", True), (31, "pending", True)],
+)
+def test_bodies_go_before_their_deliveries_but_never_those_that_are_still_to_be_sent(days, status, expected, sent):
+    webhook = sent(days, status)
+    retention.prune(timezone.now())
+    assert kept(webhook) == (expected,) * 3
+    assert Attempt.objects.count() == 1
+
+
+@pytest.mark.parametrize(("days", "possible"), [(29, True), (31, False)])
+def test_what_has_no_body_any_more_is_not_sent_again(days, possible, sent):
+    webhook = sent(days, "failed")
+    retention.prune(timezone.now())
+    assert delivery.redeliver(webhook) is possible
+
+
+def test_the_periods_are_settings(sent, settings):
+    webhook = sent(3)
+    settings.GATEWAY_BODIES_KEPT_DAYS, settings.GATEWAY_EVENTS_KEPT_DAYS = 2, 4
+    retention.prune(timezone.now())
+    assert kept(webhook) == (False,) * 3
+    settings.GATEWAY_EVENTS_KEPT_DAYS = 2
+    assert retention.prune(timezone.now()) == 1 and not Attempt.objects.exists()
+
+
+@pytest.mark.parametrize(("status", "stays"), [("delivered", False), ("pending", True)])
+def test_a_notice_stays_until_it_is_sent(status, stays):
+    Delivery.objects.create(channel="email", monitor=MonitorFactory.create(), recipient="a@b.example", status=status)
+    Delivery.objects.update(created_at=timezone.now() - timedelta(days=8))
+    retention.prune(timezone.now())
+    assert Delivery.objects.exists() is stays
+
+
+def test_a_secret_that_no_longer_overlaps_is_forgotten():
+    past = timezone.now() - timedelta(seconds=1)
+    MonitorFactory.create(previous_secret_sealed="sealed", previous_secret_until=past)
+    retention.prune(timezone.now())
+    assert (Monitor.objects.get().previous_secret_sealed, Monitor.objects.get().previous_secret_until) == ("", None)

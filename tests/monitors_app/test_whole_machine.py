@@ -205,7 +205,8 @@ class Gateway(RuleBasedStateMachine):
         Gateway.steps += 1
         self.grants[number] = self._grant(plan)
 
-    @rule(fuse=fuses)
+    @precondition(lambda self: outbox.length(self.bucket))
+    @rule(fuse=st.none() | st.integers(0, 8))
     def relay(self, fuse: int | None) -> None:
         self._run(fuse, lambda: relay.relay(self.bucket))
         self._ledger_is_a_beginning_of_the_model()

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from organisations_app import admin_tokens
 from organisations_app.models import AdminToken
+from organisations_app.secret_texts import is_intact
 from tests.administration import Administration, pointers, token_client
 from tests.factories import AcmeFactory, GlobexFactory
 
@@ -25,7 +26,7 @@ def with_token(text: str) -> Administration:
 def test_a_token_is_shown_once_and_only_its_digest_is_stored(rest):
     made = rest.done("POST", "/tokens", {"name": "ci", "scopes": ["keys:read"], "org_id": "acme"})
     text = made.pop("token")
-    assert admin_tokens.is_intact(admin_tokens.PREFIX, text) and made["hint"] == f"tgat_…{text[-4:]}"
+    assert is_intact(admin_tokens.PREFIX, text) and made["hint"] == f"tgat_…{text[-4:]}"
     assert rest.get(f"/tokens/{made['id']}") == made and text not in str(list(AdminToken.objects.values()))
     assert made["created_by"] == "token:root" and made["last_used_at"] is None
     assert with_token(text).get("/keys")["results"] == []

@@ -1,12 +1,14 @@
 """Live usage, reset, snapshots and hourly usage, against a real store."""
 
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from organisations_app.audit import SYSTEM
-from organisations_app.models import Organisation
+from organisations_app.models import ConfigVersion, Organisation
 from policies_app.models import Api, Policy, PolicyAccess
 from sessions_app import corrections, grants, history, keys, tasks, usage
 from sessions_app.engine import check, names
@@ -72,7 +74,7 @@ def test_usage_shows_the_key_level_counter_first_and_per_api_ones_after(acme):
 def test_looking_creates_and_counts_nothing(acme, store):
     key, _ = make(acme, quota_max=10)
     assert usage.key_quotas([key])[key.pk][0].used == 0
-    assert not list(store.scan_iter("*:c:*"))
+    assert not list(store.scan_iter("tg:*}:c:*"))
 
 
 def test_usage_of_many_keys_is_one_round_trip_and_few_queries(acme, django_assert_max_num_queries, monkeypatch):
@@ -169,3 +171,16 @@ def test_a_change_made_while_the_store_was_down_is_published_later(acme, setting
     before = store.get(version)
     tasks.publish_pending()
     assert int(store.get(version)) > int(before)
+
+
+def test_a_database_from_a_backup_leads_again_after_overtake_store(acme, store):
+    key, token = make(acme, quota_max=5)
+    for maximum in (6, 7, 8):
+        key.quota_max = maximum
+        keys.save_key(key)
+    assert request(token).outcome is Outcome.PASSED
+    ConfigVersion.objects.filter(scope__startswith="key:").update(number=1, published=1)  # the backup
+    assert request(token).outcome is Outcome.UNAVAILABLE
+    call_command("overtake_store", stdout=StringIO())
+    assert request(token).outcome is Outcome.PASSED
+    assert usage.key_quotas([key])[key.pk][0].used == 2

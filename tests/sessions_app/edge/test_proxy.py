@@ -109,16 +109,8 @@ def _granian(log_path) -> Iterator[int]:
         "GATEWAY_UPSTREAM_READ_SECONDS": "1",
         "GATEWAY_DEMO": "0",
     }
-    command = [
-        sys.executable,
-        "-m",
-        "granian",
-        "--interface",
-        "asgi",
-        "--port",
-        str(port),
-        "gateway_project.asgi:application",
-    ]
+    options = f"--interface asgi --port {port} --loop uvloop --no-ws --log-level warning"  # as `manage.py up` has it
+    command = [sys.executable, "-m", "granian", "gateway_project.asgi:application", *options.split()]
     with open(log_path, "wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
