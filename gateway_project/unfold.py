@@ -72,6 +72,7 @@ UNFOLD: dict[str, Any] = {
                 _list("Organisation limits", "speed", "sessions_app.orgsession"),
                 _list("Developers", "badge", "organisations_app.developer"),
                 _list("Applications", "apps", "organisations_app.application"),
+                _list("Developer attributes", "list_alt", "organisations_app.attributedefinition"),
             ),
             _section(
                 "Warnings",
@@ -79,7 +80,12 @@ UNFOLD: dict[str, Any] = {
                 _list("Threshold events", "trending_up", "monitors_app.triggerevent"),
                 _list("Deliveries", "outgoing_mail", "monitors_app.delivery"),
             ),
-            _section("Logins", _list("Users", "person", "auth.user"), _list("Groups", "group", "auth.group")),
+            _section(
+                "Logins",
+                _list("Users", "person", "auth.user"),
+                _list("Groups", "group", "auth.group"),
+                _list("Audit", "history", "organisations_app.auditentry"),
+            ),
         ],
     },
 }

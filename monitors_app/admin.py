@@ -350,7 +350,10 @@ class DeliveryAdmin(ReadOnlyAdmin):
         if masked := sum(map(sends_masked_key, sent)):
             messages.info(request, f"{masked} of them with the key masked: the raw key was erased after the delivery.")
         if len(sent) < len(deliveries):
-            messages.warning(request, f"{len(deliveries) - len(sent)} left alone: still open, a test, or their body is no longer kept.")
+            messages.warning(
+                request,
+                f"{len(deliveries) - len(sent)} left alone: still open, a test, or their body is no longer kept.",
+            )
 
 
 def _code(text: str) -> SafeString:

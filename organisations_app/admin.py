@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import AllValuesFieldListFilter as AllValuesFilter
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -13,13 +14,13 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from organisations_app.admin_versions import VersionedAdmin
-from organisations_app.models import Application, Developer, Organisation
+from organisations_app.models import Application, AttributeDefinition, AuditEntry, Developer, Organisation
 from organisations_app.versions import GATEWAY, organisation_scope
 
 
 class DeveloperInline(TabularInline):
     model = Developer
-    fields = ["user", "role"]
+    fields = ["user", "role", "attributes"]
     autocomplete_fields = ["user"]
     extra = 0
     show_change_link = True
@@ -74,6 +75,33 @@ class ApplicationAdmin(ModelAdmin):
     search_help_text = "Name, organisation or developer"
     autocomplete_fields = ["organisation", "developer"]
     fields = ["name", "organisation", "developer", "description"]
+
+
+@admin.register(AttributeDefinition)
+class AttributeDefinitionAdmin(ModelAdmin):
+    list_display = ["name", "kind", "is_required", "add_to_key_metadata"]
+    fields = ["name", "kind", "is_required", "add_to_key_metadata"]
+    search_fields = ["name"]
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ModelAdmin):
+    """To be read: nobody edits what was done."""
+
+    list_display = ["at", "actor", "action", "subject_kind", "subject_id", "organisation_id", "reason"]
+    list_filter = [("action", AllValuesFilter), ("subject_kind", AllValuesFilter)]
+    search_fields = ["actor", "subject_id", "organisation_id", "reason"]
+    search_help_text = "Who, the id of what was changed, organisation or reason"
+    date_hierarchy = "at"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 admin.site.unregister(User)

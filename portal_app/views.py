@@ -1,5 +1,6 @@
 """Pages of the developer portal and the root page. They gather and show; rules live in the layers below."""
 
+from datetime import time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -121,7 +122,7 @@ class Emails(DeveloperPage):
     def post(self, request: HttpRequest) -> HttpResponse:
         try:
             digest_at = request.POST.get("digest_at", "")
-            at = time.fromisoformat(digest_at) if digest_at else None
+            at = time.fromisoformat(digest_at).replace(tzinfo=None) if digest_at else None
             set_thresholds(self.developer, request.POST.get("thresholds", ""), at)
         except ValueError:
             return render(request, "400.html", status=400)

@@ -45,7 +45,6 @@ SENT: Mapping[str, dict[str, Any]] = {
         "email": "ada@acme.example",
         "first_name": "Ada",
         "role": "admin",
-        "attributes": {},
     },
     "PatchedDeveloper": {"role": "member"},
     "Application": {"developer_id": 1, "name": "Web shop", "description": "Orders from the web"},
@@ -152,7 +151,7 @@ SAID: Mapping[str, Any] = {
     "key_hash": "5f0c7b3e9a2d41c68f1be07a93d2c4557e60b18ad93f24c0b7e1a5d86f3c9024",
     "key_hint": "tg_…Qz9B",
     "key_id": KEY_ID,
-    "limits": LIMIT,
+    "OriginShape.limits": LIMIT,
     "max": 1000,
     "message_id": "msg_8Xw2ZkqT0vYs4LrB1dNcE7mA",
     "meta_data": {"plan": "free"},
@@ -203,7 +202,7 @@ def add_examples(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for path in result["paths"].values():
         for operation in path.values():
             for media in _media(operation.get("requestBody", {})):
-                media["example"] = _sent(media["schema"], components)
+                media["example"] = _sent(media["schema"])
             for response in operation["responses"].values():
                 for media in _media(response):
                     media["example"] = _said(media["schema"], components)
@@ -214,23 +213,19 @@ def _media(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [media for media in body.get("content", {}).values() if "schema" in media]
 
 
-def _sent(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Any:
+def _sent(schema: Mapping[str, Any]) -> Any:
     """An optional body without an example of its own may be empty."""
     return SENT.get(_name(schema), {})
 
 
-def _said(schema: Mapping[str, Any], components: Mapping[str, Any], member: str = "") -> Any:
-    name = _name(schema)
-    if name:
-        known = {each: value for each, value in SENT.get(name, {}).items()}
-        return (
-            {**_members(name, components), **known}
-            if "properties" in components[name]
-            else _plain(components[name], "")
-        )
+def _said(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Any:
+    if name := _name(schema):
+        if "properties" not in components[name]:
+            return _plain(components[name])
+        return {**_members(name, components), **SENT.get(name, {})}
     if schema.get("type") == "array":
-        return [_said(schema["items"], components, member)]
-    return _plain(schema, member)
+        return [_said(schema["items"], components)]
+    return _plain(schema)
 
 
 def _members(name: str, components: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,10 +240,10 @@ def _member(path: str, member: str, schema: Mapping[str, Any], components: Mappi
     for known in (path, member):
         if known in SAID:
             return SAID[known]
-    return _said(schema, components, member)
+    return _said(schema, components)
 
 
-def _plain(schema: Mapping[str, Any], member: str) -> Any:
+def _plain(schema: Mapping[str, Any]) -> Any:
     if "enum" in schema:
         return schema["enum"][0]
     if schema.get("format") == "date-time":

@@ -57,6 +57,14 @@ class Pages(CursorPagination):
     def get_previous_link(self) -> str | None:
         return self._link(backwards=True) if self.has_previous and self.shown else None
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": ["string", "null"], "format": "uri", "description": "A whole address; null: no more."}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {"next": link, "previous": link, "results": schema},
+        }
+
     def _link(self, *, backwards: bool) -> str:
         row = self.shown[0 if backwards else -1]
         text = json.dumps([backwards, [_value(row, name) for name in self.fields]], cls=JSONEncoder)

@@ -19,8 +19,9 @@ def test_the_page_shows_every_resource_and_tries_an_operation(page: Page, settin
     for resource in ("organisations", "keys", "monitors", "deliveries", "usage", "audit", "tokens"):
         expect(page.locator(f"#operations-tag-{resource}")).to_be_visible()
     page.get_by_role("button", name="Authorize").click()
-    page.get_by_label("Value:").first.fill(SECRET)
-    page.get_by_role("button", name="Apply credentials").first.click()
+    bearer = page.locator("form", has=page.locator("#auth-bearer-value"))
+    bearer.locator("#auth-bearer-value").fill(SECRET)
+    bearer.get_by_role("button", name="Apply credentials").click()
     page.get_by_role("button", name="Close").first.click()
     operation = page.locator("#operations-organisations-organisations_retrieve")
     operation.get_by_role("button").first.click()

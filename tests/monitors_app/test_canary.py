@@ -2,13 +2,15 @@
 
 import json
 import logging
+from html import unescape
 
 import pytest
 from django.apps import apps
 from django.db import connection
+from django.urls import reverse
 
 from monitors_app import delivery, tasks
-from monitors_app.models import Attempt, Delivery, TriggerEvent
+from monitors_app.models import Attempt, Delivery, Monitor, TriggerEvent
 from policies_app.models import Api
 from sessions_app import keys
 from sessions_app.engine import check
@@ -33,6 +35,20 @@ def store_values(store):
         yield f"{name}: {store.dump(name)!r}" if store.type(name) != "stream" else f"{name}: {store.xrange(name)}"
 
 
+def admin_pages(client):
+    """Every list of the admin, and every page of what the key left traces in."""
+    for model in (Monitor, TriggerEvent, Delivery, Key):
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        paths = [
+            reverse(f"{name}_changelist"),
+            *(reverse(f"{name}_change", args=[row.pk]) for row in model.objects.all()),
+        ]
+        for path in paths:
+            answer = client.get(path)
+            assert answer.status_code == 200, path
+            yield f"{path}: {unescape(answer.content.decode())}"
+
+
 @pytest.fixture
 def token(store, monitor):
     app = AppFactory.create(organisation=AcmeFactory.create())
@@ -43,7 +59,9 @@ def token(store, monitor):
     return keys.create_key(key, access=[KeyAccess(api_id="echo")], token=CANARY)
 
 
-def test_the_raw_key_is_sent_to_the_receiver_and_found_nowhere_else(token, store, receiver, broker, mailoutbox, caplog):
+def test_the_raw_key_is_sent_to_the_receiver_and_found_nowhere_else(
+    token, store, receiver, broker, mailoutbox, caplog, admin_client
+):
     caplog.set_level(logging.DEBUG)
     receiver.answers = [lambda arrival: (500, {}, b"you sent: " + arrival.body)]
     seen = []
@@ -58,6 +76,7 @@ def test_the_raw_key_is_sent_to_the_receiver_and_found_nowhere_else(token, store
             Delivery.objects.filter(pk=message.args[0], status="pending").update(next_attempt_at="2026-01-01T00:00Z")
             tasks.deliver(*message.args)
             seen += database_values()
+            seen += admin_pages(admin_client)
     assert {arrival.document["key"] for arrival in receiver.arrivals} == {CANARY} and len(receiver.arrivals) == 3
     assert Attempt.objects.filter(response_body__contains=delivery.HIDDEN).exists(), (
         "the echo was kept, without the key"

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from standardwebhooks import Webhook
 
-from monitors_app import monitors, signing
+from monitors_app import monitors, signing, webhooks
 from monitors_app.models import Delivery, Monitor
 from monitors_app.monitors import MASK, save_monitor
 from organisations_app import sealing, versions
@@ -222,3 +223,44 @@ def test_the_gateways_own_monitor_cannot_be_deleted():
     before = gateway_version()
     monitors.delete_monitor(other)
     assert Monitor.objects.count() == 1 and gateway_version() == before + 1
+
+
+# --- rotating the signing secret --------------------------------------------------------------------------------------
+
+
+def test_while_secrets_overlap_a_webhook_carries_both_signatures():
+    monitor = Monitor(name="M", target_path="https://hooks.example/")
+    old = save_monitor(monitor)
+    new = monitors.rotate_secret(monitor, overlap_seconds=60)
+    now = timezone.now()
+    assert new != old and monitors.signing_secrets(Monitor.objects.get(pk=monitor.pk), now) == [new, old]
+    request = webhooks.webhook_of(Delivery(monitor=monitor, method="POST", body="{}", message_id="msg_1"), now)
+    for secret in (old, new):
+        assert Webhook(secret).verify(request.body, dict(request.headers)) == {}
+    assert monitors.signing_secrets(monitor, now + timedelta(seconds=61)) == [new]
+
+
+def test_a_second_rotation_ends_the_oldest_secret_and_none_may_overlap():
+    monitor = Monitor(name="M")
+    save_monitor(monitor)
+    second, third = monitors.rotate_secret(monitor), monitors.rotate_secret(monitor)
+    assert monitors.signing_secrets(monitor, timezone.now()) == [third, second]
+    fourth = monitors.rotate_secret(monitor, overlap_seconds=0)
+    assert monitors.signing_secrets(monitor, timezone.now()) == [fourth]
+
+
+def test_a_secret_that_somebody_writes_replaces_all_at_once():
+    monitor = Monitor(name="M")
+    save_monitor(monitor)
+    monitors.rotate_secret(monitor)
+    written = signing.new_secret()
+    save_monitor(monitor, signing_secret=written)
+    assert monitors.signing_secrets(Monitor.objects.get(), timezone.now()) == [written]
+
+
+@pytest.mark.parametrize("seconds", [-1, 30 * 24 * 3600 + 1])
+def test_an_overlap_that_is_no_overlap_is_refused(seconds):
+    monitor = Monitor(name="M")
+    save_monitor(monitor)
+    with pytest.raises(ValidationError, match="from 0 to 2592000"):
+        monitors.rotate_secret(monitor, seconds)

@@ -1,0 +1,163 @@
+"""How fast thresholds are told: crossings to the ledger, crossing to first attempt, deliveries to a fast target.
+
+A process of its own with the gateway's settings, and one worker process as `manage.py up` starts it:
+`python -m bench.deliveries <url of a fast receiver>`. The database is the gateway's: `DATABASE_URL`, else SQLite.
+"""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import django
+from django.conf import settings
+
+django.setup()
+
+from celery import current_app  # noqa: E402 - what imports models needs the line above
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from gateway_project.celery_settings import QUEUES  # noqa: E402
+from gateway_project.child import Child  # noqa: E402
+from monitors_app import ledger, outbox, relay  # noqa: E402
+from monitors_app.models import Delivery, Monitor, TriggerEvent  # noqa: E402
+from monitors_app.monitors import delete_monitor, save_monitor  # noqa: E402
+from organisations_app import sealing  # noqa: E402
+from sessions_app.engine import names  # noqa: E402
+from sessions_app.engine.types import Crossing  # noqa: E402
+
+ORGANISATION = "bench"
+RELAYED, DELIVERED, TIMED = 5000, 10_000, 60
+TIMEOUT_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Told:
+    """`first_attempt_p95_ms`: from the crossing to the begin of the first attempt, with an idle worker."""
+
+    database: str
+    relayed_per_second: float
+    first_attempt_p95_ms: float
+    delivered_per_second: float
+
+
+def main(receiver: str) -> Told:
+    call_command("migrate", interactive=False, verbosity=0)
+    TriggerEvent.objects.filter(organisation_id=ORGANISATION).delete()
+    monitor = Monitor(name="Bench deliveries", target_path=receiver)
+    save_monitor(monitor)
+    try:
+        relayed = _relayed_per_second()
+        Delivery.objects.filter(monitor=monitor).delete()
+        with _worker():
+            return Told(connection.vendor, relayed, _first_attempt_p95_ms(), _delivered_per_second(monitor))
+    finally:
+        delete_monitor(monitor)
+        TriggerEvent.objects.filter(organisation_id=ORGANISATION).delete()
+
+
+def _relayed_per_second() -> float:
+    _add_entries(range(RELAYED))
+    begin = time.perf_counter()
+    taken = relay.relay(_bucket())
+    assert taken == RELAYED, taken
+    return RELAYED / (time.perf_counter() - begin)
+
+
+def _first_attempt_p95_ms() -> float:
+    """One crossing at a time, announced as the edge does it."""
+    for number in range(TIMED):
+        _add_entries([RELAYED + number])
+        current_app.send_task("monitors_app.tasks.relay", args=[_bucket()], queue="relay")
+        time.sleep(0.1)
+    events = TriggerEvent.objects.filter(organisation_id=ORGANISATION, deliveries__first_attempt_at__isnull=False)
+    _wait_until(lambda: events.count() >= TIMED)
+    pairs = events.values_list("occurred_at", "deliveries__first_attempt_at")
+    waits = [(first_attempt_at - occurred_at).total_seconds() * 1000 for occurred_at, first_attempt_at in pairs]
+    return statistics.quantiles(waits, n=20)[-1]
+
+
+def _delivered_per_second(monitor: Monitor) -> float:
+    """Of a queue to one target, each about another key, as after an outage of the receiver."""
+    first = RELAYED + TIMED
+    for start in range(first, first + DELIVERED, 1000):
+        ledger.record([_crossing(number) for number in range(start, start + 1000)])
+    waiting = Delivery.objects.filter(monitor=monitor, status="pending")
+    count, begin = waiting.count(), time.perf_counter()
+    for pk in waiting.order_by("pk").values_list("pk", flat=True)[:3]:
+        current_app.send_task("monitors_app.tasks.deliver", args=[pk], queue="deliveries")
+    _wait_until(lambda: not waiting.exists())
+    return count / (time.perf_counter() - begin)
+
+
+def _wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not done():
+        assert time.monotonic() < deadline, "the worker does not keep up"
+        time.sleep(0.2)
+
+
+@contextmanager
+def _worker() -> Iterator[None]:
+    options = f"--pool threads --concurrency 8 --queues {','.join(QUEUES)} --without-gossip --without-mingle"
+    command = [sys.executable, "-m", "celery", "--quiet", "--app", "gateway_project", "worker", "--loglevel", "INFO"]
+    with tempfile.TemporaryDirectory() as folder:
+        child = Child("worker", [*command, *options.split()], Path(folder) / "worker.log", dict(os.environ))
+        try:
+            _wait_until(lambda: any(" ready." in line for line in child.tail))
+            yield
+        finally:
+            child.ask_to_stop()
+            child.wait(15)
+            child.finish()
+
+
+def _bucket() -> int:
+    return names.bucket_of(ORGANISATION)
+
+
+def _crossing(number: int) -> Crossing:
+    context = {"org": ORGANISATION, "key": f"key_{number}", "api": "bench", "hint": "tg_…", "sealed": SEALED}
+    now_ms = round(timezone.now().timestamp() * 1000)
+    return Crossing(
+        kind="key",
+        counter=names.key_counter(ORGANISATION, f"key_{number}"),
+        period_start_ms=now_ms,
+        period_end_ms=now_ms + 3_600_000,
+        threshold="80",
+        own=True,
+        source="bench",
+        used=8,
+        quota_max=10,
+        occurred_at_ms=now_ms,
+        context=json.dumps(context).encode(),
+    )
+
+
+def _add_entries(numbers: range | list[int]) -> None:
+    """As the counter function writes them."""
+    pipeline = outbox._client().pipeline(transaction=False)
+    for number in numbers:
+        each = _crossing(number)
+        fields = {
+            "kind": each.kind, "counter": each.counter, "start": each.period_start_ms, "end": each.period_end_ms,
+            "threshold": each.threshold, "own": 1, "source": each.source, "used": each.used, "max": each.quota_max,
+            "at": each.occurred_at_ms, "ctx": each.context,
+        }  # fmt: skip
+        pipeline.xadd(names.outbox(_bucket()), fields)
+    pipeline.execute()
+
+
+SEALED = sealing.seal("tg_a-raw-key-of-usual-length_123456")
+
+if __name__ == "__main__":
+    assert settings.GATEWAY_WEBHOOK_ALLOWED_NETS, "the receiver is on this machine: allow its network"
+    print(json.dumps(asdict(main(sys.argv[1]))))
