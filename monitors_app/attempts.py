@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Value
+from django.db.models import Exists, F, OuterRef, Value
 from django.db.models.functions import Coalesce
 
 from monitors_app import claims, retries
@@ -81,9 +81,8 @@ def erase_key(event_id: int) -> None:
 
     After the commit: the last of several to finish sees it.
     """
-    unfinished = Delivery.objects.filter(event=event_id, status__in=claims.OPEN)
-    if not unfinished.exists():
-        TriggerEvent.objects.filter(pk=event_id).exclude(key_sealed="").update(key_sealed="")
+    unfinished = Delivery.objects.filter(event=OuterRef("pk"), status__in=claims.OPEN)
+    TriggerEvent.objects.filter(~Exists(unfinished), pk=event_id).exclude(key_sealed="").update(key_sealed="")
 
 
 def _outcome(delivery: Delivery, result: Result) -> Outcome:
@@ -129,7 +128,9 @@ def _count_for_monitor(monitor: Monitor, result: Result) -> None:
     """Failures in a row, and what they lead to."""
     row = Monitor.objects.filter(pk=monitor.pk)
     if not result.error:
-        row.filter(failures_in_row__gt=0).update(failures_in_row=0, failing_since=None)
+        # As it was when we claimed: a failure that came meanwhile is forgotten by the next success.
+        if monitor.failures_in_row:
+            row.update(failures_in_row=0, failing_since=None)
         return
     row.update(
         failures_in_row=F("failures_in_row") + 1, failing_since=Coalesce("failing_since", Value(result.started_at))

@@ -26,34 +26,41 @@ SWEEP_GRACE = timedelta(seconds=3)
 SWEEP_PAUSE = timedelta(seconds=30)
 SWEEP_SIZE = 1000
 
-RELATED = ("event", "monitor", "developer__user", "developer__organisation", "developer__email_preference")
+RELATED = {
+    Delivery.Channel.WEBHOOK.value: ("event", "monitor"),
+    Delivery.Channel.EMAIL.value: (
+        *("event", "monitor"),
+        *("developer__user", "developer__organisation", "developer__email_preference"),
+    ),
+}
 
 Status = Delivery.Status
 OPEN = (Status.PENDING, Status.SENDING)
 
 
-def claim(delivery_id: int, now: datetime) -> Delivery | None:
+def claim(delivery_id: int, channel: str, now: datetime) -> Delivery | None:
     """The delivery, ours until `claimed_until`; None if it is not due, not its turn, finished, somebody else's, or its
     target is busy.
     """
     due = Q(status=Status.PENDING, next_attempt_at__lte=now) | Q(status=Status.SENDING, claimed_until__lt=now)
-    mine = Delivery.objects.filter(due, _its_turn(), _target_has_room(now), pk=delivery_id)
+    allowed = _in_line() & _target_has_room(now) if channel == Delivery.Channel.WEBHOOK else _leads_its_digest()
+    mine = Delivery.objects.filter(due, allowed, pk=delivery_id, channel=channel)
     if not mine.update(status=Status.SENDING, claimed_until=now + LEASE):
         return None
-    return Delivery.objects.select_related(*RELATED).get(pk=delivery_id)
+    return Delivery.objects.select_related(*RELATED[channel]).get(pk=delivery_id)
 
 
 def claim_next(target: str, now: datetime) -> Delivery | None:
     """The oldest delivery to this target that is due, claimed; None if there is none that we can get."""
     for delivery_id in waiting_for(target, now):
-        if delivery := claim(delivery_id, now):
+        if delivery := claim(delivery_id, Delivery.Channel.WEBHOOK, now):
             return delivery
     return None
 
 
 def waiting_for(target: str, now: datetime) -> list[int]:
     """Deliveries to this target that are due, oldest first: as many as could run at once, for others take them too."""
-    due = Delivery.objects.filter(_its_turn(), target=target, status=Status.PENDING, next_attempt_at__lte=now)
+    due = Delivery.objects.filter(_in_line(), target=target, status=Status.PENDING, next_attempt_at__lte=now)
     return list(due.order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:MAX_PER_TARGET]) if target else []
 
 
@@ -64,18 +71,21 @@ def claim_digest(leader: Delivery, now: datetime) -> list[Delivery]:
         status=Status.SENDING, claimed_until=leader.claimed_until
     )
     mine = due.filter(status=Status.SENDING, claimed_until=leader.claimed_until)
-    return [leader, *mine.select_related(*RELATED).order_by("pk")]
+    return [leader, *mine.select_related(*RELATED[leader.channel]).order_by("pk")]
 
 
-def _its_turn() -> Q:
-    """A first attempt waits until each earlier delivery of the same monitor and subject has had its own; of a digest,
-    the oldest goes and takes the others along.
-    """
+def _in_line() -> Q:
+    """A first attempt waits until each earlier delivery of the same monitor and subject has had its own."""
     earlier = first_attempts(OuterRef("monitor"), OuterRef("subject")).filter(pk__lt=OuterRef("pk"))
+    return Q(attempt_count__gt=0) | ~Exists(earlier)
+
+
+def _leads_its_digest() -> Q:
+    """Of a digest, the oldest goes and takes the others along."""
     leaders = Delivery.objects.filter(
         developer=OuterRef("developer"), in_digest=True, status__in=OPEN, pk__lt=OuterRef("pk")
     ).filter(next_attempt_at__lte=OuterRef("next_attempt_at"))
-    return (Q(attempt_count__gt=0) | ~Exists(earlier)) & (Q(in_digest=False) | ~Exists(leaders))
+    return Q(in_digest=False) | ~Exists(leaders)
 
 
 def _target_has_room(now: datetime) -> Q:
@@ -125,7 +135,8 @@ def take_due(now: datetime) -> list[tuple[int, str]]:
         status=Status.PENDING, claimed_until=None, next_attempt_at=now - SWEEP_GRACE
     )
     unwoken = Q(claimed_until=None) | Q(claimed_until__lt=now)
-    due = Delivery.objects.filter(unwoken, _its_turn(), status=Status.PENDING, next_attempt_at__lte=now - SWEEP_GRACE)
+    due = Delivery.objects.filter(unwoken, _in_line(), _leads_its_digest(), status=Status.PENDING)
+    due = due.filter(next_attempt_at__lte=now - SWEEP_GRACE)
     place = Window(RowNumber(), partition_by="target", order_by=("next_attempt_at", "pk"))
     fair = due.annotate(place=place).filter(Q(target="") | Q(place__lte=MAX_PER_TARGET))
     found = list(fair.order_by("place", "next_attempt_at").values_list("pk", "channel")[:SWEEP_SIZE])

@@ -39,7 +39,8 @@ def deliver(delivery_id: int) -> None:
     Deliveries to a busy target are not queued with the others': whoever is at it goes on with them.
     """
     ends = time.monotonic() + STINT_SECONDS
-    delivery = claims.claim(delivery_id, timezone.now())
+    channel = Delivery.objects.filter(pk=delivery_id).values_list("channel", flat=True).first()
+    delivery = claims.claim(delivery_id, channel, timezone.now()) if channel else None
     while delivery:
         _handle(delivery)
         if time.monotonic() >= ends:

@@ -2,8 +2,7 @@
 (rule 1.5).
 
 A change is `bump(scope)` in its own transaction. On commit the publisher (registered by the layer that speaks to the
-store)
-tells the store; what it could not tell stays marked and is swept later.
+store) tells the store; what it could not tell stays marked and is swept later.
 """
 
 from collections.abc import Callable, Iterable

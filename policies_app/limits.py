@@ -2,8 +2,7 @@
 Pure.
 
 The same fields with the same validation stand on keys, policies, access rights and organisation sessions. Section 3
-of the
-semantics lives in `effective_terms`.
+of the semantics lives in `effective_terms`.
 """
 
 import math

@@ -9,8 +9,7 @@ def period_starts_ms(kind: str, anchor_day: int, zone: str, now_ms: int, count: 
     """Starts (unix ms) of `count` consecutive periods, the first one being the period that holds `now_ms`.
 
     `kind` is day, week (from Monday) or month (from `anchor_day`, clamped to the month's length). Days begin at local
-    midnight,
-    so a period over a clock change is an hour shorter or longer.
+    midnight, so a period over a clock change is an hour shorter or longer.
     """
     local = ZoneInfo(zone)
     first = _first_day(kind, anchor_day, datetime.fromtimestamp(now_ms / 1000, local).date())

@@ -1,8 +1,7 @@
 """Corrections of usage by people and programs: reset a quota, set what remains. Each is audited (rules 2.10, 2.12).
 
 The one way to do either, for the admin, the REST API and the Tyk dialect alike. They reach the counters that a key
-really uses,
-also shared ones.
+really uses, also shared ones.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,8 +20,7 @@ from sessions_app.store import sync_store
 
 def reset_quota(key: Key, by: Actor, reason: str = "") -> int:
     """Usage of every quota counter of the key becomes 0, fired thresholds are forgotten, and a new period begins with
-    the next
-    request. Returns the units used before. Raises StoreUnavailable.
+    the next request. Returns the units used before. Raises StoreUnavailable.
     """
     return _reset(_of_key(key), usage.quota_limits(key), by, reason)
 

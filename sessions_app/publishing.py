@@ -31,8 +31,7 @@ def overtake(scopes: Sequence[str]) -> int:
     """Makes the database's numbers greater than the store's, and publishes them; returns how many lagged.
 
     For a database that came back from a backup: its numbers are older than what the store has seen, so every grant
-    that is
-    compiled from it would be called stale. Raises StoreUnavailable.
+    that is compiled from it would be called stale. Raises StoreUnavailable.
     """
     stored = [
         counters.parse_version(reply) or 0 for reply in sync_store().call_many([_read(scope) for scope in scopes])

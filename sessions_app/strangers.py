@@ -2,11 +2,9 @@
 1.6).
 
 Three lines of defence, in this order: the checksum (tokens.py), a bounded memory of digests that the database did not
-know, and
-a brake on how often one address may make us ask. What is remembered is only believed while no credential of the same
-shard was
-issued since: the shard's version in the counter store says so, so that a key made a moment ago works at once (rule
-1.5).
+know, and a brake on how often one address may make us ask. What is remembered is only believed while no credential of
+the same shard was issued since: the shard's version in the counter store says so, so that a key made a moment ago
+works at once (rule 1.5).
 """
 
 import time

@@ -218,17 +218,17 @@ def test_a_key_sealed_with_a_secret_that_is_gone_is_sent_masked(record, receiver
 def test_only_one_worker_gets_a_delivery(record):
     (webhook,) = record("80")
     now = timezone.now()
-    assert claims.claim(webhook.pk, now) == webhook
-    assert claims.claim(webhook.pk, now) is None
+    assert claims.claim(webhook.pk, webhook.channel, now) == webhook
+    assert claims.claim(webhook.pk, webhook.channel, now) is None
 
 
 def test_a_delivery_whose_worker_died_is_taken_again_after_its_lease(record, receiver):
     (webhook,) = record("80")
     now = timezone.now()
-    dead = claims.claim(webhook.pk, now)
+    dead = claims.claim(webhook.pk, webhook.channel, now)
     assert dead is not None
-    assert claims.claim(webhook.pk, now + claims.LEASE - timedelta(seconds=1)) is None
-    assert claims.claim(webhook.pk, now + claims.LEASE + timedelta(seconds=1)) is not None
+    assert claims.claim(webhook.pk, webhook.channel, now + claims.LEASE - timedelta(seconds=1)) is None
+    assert claims.claim(webhook.pk, webhook.channel, now + claims.LEASE + timedelta(seconds=1)) is not None
     result = delivery.send(dead)
     assert attempts.record(dead, result) is None, "the one that came back late decides nothing"
     assert not Attempt.objects.exists() and fresh(webhook).status == "sending"
@@ -378,7 +378,7 @@ def test_a_monitor_that_is_off_sends_nothing_that_was_recorded_just_before(recor
 
 def test_a_failure_that_comes_back_after_the_switching_off_is_not_tried_again(record, monitor, receiver):
     (webhook,) = record("80")
-    claimed = claims.claim(webhook.pk, timezone.now())
+    claimed = claims.claim(webhook.pk, webhook.channel, timezone.now())
     assert claimed is not None
     receiver.answers = [500]
     result = delivery.send(claimed)

@@ -267,9 +267,9 @@ def test_a_digest_that_the_server_does_not_take_stays_together(digest, mailoutbo
 def test_a_worker_that_died_with_a_digest_loses_none_of_it(digest, mailoutbox):
     make_due()
     now = timezone.now()
-    leader = claims.claim(digest[0].pk, now)
+    leader = claims.claim(digest[0].pk, digest[0].channel, now)
     assert len(claims.claim_digest(leader, now)) == 3
-    assert claims.claim(digest[1].pk, now) is None
+    assert claims.claim(digest[1].pk, digest[1].channel, now) is None
     later = now + claims.LEASE + timedelta(seconds=1)
     assert [pk for pk, _ in claims.take_due(later)] == [digest[0].pk]
     make_due()
