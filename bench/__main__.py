@@ -16,14 +16,14 @@ from typing import Any
 import redis
 
 from bench import report, scenarios
-from bench.findings import Findings, findings_from
+from bench.findings import Findings, Told, findings_from
 from bench.load import Load, LoadError, put_load, require_wrk
 from bench.scenarios import SCENARIOS, Scenario, Seeded
 from bench.servers import ServerError, running_server
 from gateway_project.store import StoreError, running_store
 
 README = Path(__file__).parent.parent / "README.md"
-PROBE = "probe"
+PROBE, DELIVERIES = "probe", "deliveries"
 # All that a gateway needs of its surroundings; what the shell says of the developer's own gateway must not reach it.
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH")
 
@@ -35,6 +35,7 @@ class Bench:
     directory: Path
     environment: Mapping[str, str]
     seeded: Seeded
+    upstream: str
 
     def measure(self, chosen: Sequence[Scenario], rounds: int) -> dict[str, list[Load]]:
         """Loads of each round by the scenario's name. In turn, because no machine is always equally fast."""
@@ -70,6 +71,13 @@ class Bench:
             _run("bench.probe", json.dumps(asdict(self.seeded)), str(seconds), environment=environment)
         )
 
+    def deliveries(self) -> Told:
+        """With the database that `DATABASE_URL` names, if any: PostgreSQL and SQLite differ here."""
+        print("monitors: relay, first attempts, deliveries", file=sys.stderr)
+        own = {"CELERY_BROKER_URL": self.environment["REDIS_URL"], "GATEWAY_WEBHOOK_ALLOWED_NETS": "127.0.0.0/8"}
+        given = {name: os.environ[name] for name in ("DATABASE_URL",) if name in os.environ}
+        return Told(**_run("bench.deliveries", self.upstream, environment={**self.environment, **own, **given}))
+
 
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
@@ -79,7 +87,8 @@ def main(arguments: Sequence[str]) -> int:
             chosen = [each for each in SCENARIOS if each.name in options.only]
             loads = bench.measure(chosen, options.seconds) if chosen else {}
             findings = bench.probe(options.seconds / 3) if PROBE in options.only else None
-        text = report.render(loads, findings, options.seconds)
+            told = bench.deliveries() if DELIVERIES in options.only else None
+        text = report.render(loads, findings, options.seconds, told)
         print(text)
         if options.readme:
             report.replace_in(README, text)
@@ -90,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    names = [*(scenario.name for scenario in SCENARIOS), PROBE]
+    names = [*(scenario.name for scenario in SCENARIOS), PROBE, DELIVERIES]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--seconds", type=int, default=6, help="under load, of each scenario (default 6)")
     only = f"measure these only, of {', '.join(names)}"
@@ -106,7 +115,7 @@ def _bench() -> Iterator[Bench]:
         with running_store(directory) as store_url:
             environment = _environment(directory, store_url)
             with running_server(scenarios.BARE_ASGI, environment, directory / "upstream.log", "/", {}) as upstream:
-                yield Bench(directory, environment, _seed(environment, upstream))
+                yield Bench(directory, environment, _seed(environment, upstream), upstream)
 
 
 def _environment(directory: Path, store_url: str) -> dict[str, str]:

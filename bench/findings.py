@@ -27,5 +27,17 @@ class Findings:
     relayed_per_second: float
 
 
+@dataclass(frozen=True)
+class Told:
+    """How fast thresholds are told, on this database. `first_attempt_p95_ms`: from the crossing to the begin of the
+    first attempt, with an idle worker; the rates are of one worker process.
+    """
+
+    database: str
+    relayed_per_second: float
+    first_attempt_p95_ms: float
+    delivered_per_second: float
+
+
 def findings_from(document: Mapping[str, Any]) -> Findings:
     return Findings(**{**document, "middleware": Work(**document["middleware"]), "decide": Work(**document["decide"])})

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bench.findings import Findings
+from bench.findings import Findings, Told
 from bench.load import CONNECTIONS, Load, median
 from bench.scenarios import (
     COUNTER_BYTES_AT_MOST,
@@ -25,11 +25,15 @@ LABELS = {scenario.name: scenario.label.replace("*", "") for scenario in SCENARI
 Loads = Mapping[str, Sequence[Load]]
 
 
+DATABASES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+RELAYED_AT_LEAST, FIRST_ATTEMPT_MS_AT_MOST, DELIVERED_AT_LEAST = 1000, 1000, 100
+
+
 class ReadmeError(Exception):
     """The README has no place for the report."""
 
 
-def render(loads: Loads, findings: Findings | None, seconds: int) -> str:
+def render(loads: Loads, findings: Findings | None, seconds: int, told: Told | None = None) -> str:
     """`loads` of each round by the scenario's name; what was not measured is left out."""
     measured = [_load_row(scenario, median(loads[scenario.name])) for scenario in SCENARIOS if scenario.name in loads]
     ratios = [_ratio_row(target, loads) for target in TARGETS if {target.scenario, target.peer} <= set(loads)]
@@ -43,6 +47,9 @@ def render(loads: Loads, findings: Findings | None, seconds: int) -> str:
             _table(("economy", "measured", "target", ""), _economy_rows(findings)),
             f"The relay takes {findings.relayed_per_second:,.0f} threshold events a second to the ledger, one worker.",
         ]
+    if told:
+        head = (f"monitors, one worker process, {DATABASES[told.database]}", "measured", "target", "")
+        texts.append(_table(head, _told_rows(told)))
     return "\n\n".join([_conditions(seconds), *(text for text in texts if text)])
 
 
@@ -94,6 +101,18 @@ def _economy_rows(findings: Findings) -> list[tuple[str, ...]]:
         what = f"bytes of the counter of {label} (quota, rate, fired thresholds)"
         rows.append(_ceiling_row(what, findings.counter_bytes[subject], COUNTER_BYTES_AT_MOST))
     return rows
+
+
+def _told_rows(told: Told) -> list[tuple[str, ...]]:
+    return [
+        _floor_row("threshold events to the ledger, a second", told.relayed_per_second, RELAYED_AT_LEAST),
+        _ceiling_row("crossing to first attempt, p95 ms", round(told.first_attempt_p95_ms), FIRST_ATTEMPT_MS_AT_MOST),
+        _floor_row("webhooks delivered to one fast target, a second", told.delivered_per_second, DELIVERED_AT_LEAST),
+    ]
+
+
+def _floor_row(what: str, measured: float, at_least: float) -> tuple[str, ...]:
+    return what, f"{measured:,.0f}", f"≥ {at_least:,.0f}", _verdict(measured >= at_least)
 
 
 def _ceiling_row(what: str, measured: float, at_most: float) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def claim_digest(leader: Delivery, now: datetime) -> list[Delivery]:
 def _in_line() -> Q:
     """A first attempt waits until each earlier delivery of the same monitor and subject has had its own."""
     earlier = first_attempts(OuterRef("monitor"), OuterRef("subject")).filter(pk__lt=OuterRef("pk"))
-    return Q(attempt_count__gt=0) | ~Exists(earlier)
+    return Q(attempt_count__gt=0) | Q(~Exists(earlier))
 
 
 def _leads_its_digest() -> Q:
@@ -85,7 +85,7 @@ def _leads_its_digest() -> Q:
     leaders = Delivery.objects.filter(
         developer=OuterRef("developer"), in_digest=True, status__in=OPEN, pk__lt=OuterRef("pk")
     ).filter(next_attempt_at__lte=OuterRef("next_attempt_at"))
-    return Q(in_digest=False) | ~Exists(leaders)
+    return Q(in_digest=False) | Q(~Exists(leaders))
 
 
 def _target_has_room(now: datetime) -> Q:

@@ -29,7 +29,7 @@ COMPONENTS = {
     "monitors": "Monitor",
     "tokens": "Token",
 }
-JUNK = st.sampled_from(
+JUNK: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, 0, -1, 1.5, 1e300, 2**70, "", "x", "x" * 70_000, "\0", "\ud800", [], [[]], {}, {"a": {"b": [1]}}]
 )
 

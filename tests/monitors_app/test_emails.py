@@ -268,6 +268,7 @@ def test_a_worker_that_died_with_a_digest_loses_none_of_it(digest, mailoutbox):
     make_due()
     now = timezone.now()
     leader = claims.claim(digest[0].pk, digest[0].channel, now)
+    assert leader is not None
     assert len(claims.claim_digest(leader, now)) == 3
     assert claims.claim(digest[1].pk, digest[1].channel, now) is None
     later = now + claims.LEASE + timedelta(seconds=1)

@@ -205,7 +205,7 @@ class Gateway(RuleBasedStateMachine):
         Gateway.steps += 1
         self.grants[number] = self._grant(plan)
 
-    @precondition(lambda self: outbox.length(self.bucket))
+    @precondition(lambda self: outbox.length(self.bucket) > 0)
     @rule(fuse=st.none() | st.integers(0, 8))
     def relay(self, fuse: int | None) -> None:
         self._run(fuse, lambda: relay.relay(self.bucket))
@@ -228,7 +228,11 @@ class Gateway(RuleBasedStateMachine):
 
     @rule(fuse=fuses)
     def sweep(self, fuse: int | None) -> None:
-        self._run(fuse, lambda: [delivery.deliver(pk) for pk, _ in claims.take_due(self.clock)])
+        self._run(fuse, self._deliver_all_that_is_due)
+
+    def _deliver_all_that_is_due(self) -> None:
+        for pk, _ in claims.take_due(self.clock):
+            delivery.deliver(pk)
 
     @rule(seconds=st.sampled_from([1, 5, 30, 61, 3600, 40_000]))
     def hours_pass(self, seconds: int) -> None:

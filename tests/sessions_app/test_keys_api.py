@@ -451,3 +451,48 @@ def test_of_many_keys_all_are_made_or_none(rest, rows, expected):
     code, problem = rest.refused("POST", "/keys/bulk", {"keys": rows})
     assert (code, pointers(problem)) == (400, expected)
     assert (everything(), AuditEntry.objects.count()) == before
+
+
+# --- If-Match, and answers given once ---------------------------------------------------------------------------------
+
+
+def test_a_key_is_changed_only_as_it_was_seen(rest):
+    made = rest.ask("POST", "/keys", SESSION)
+    address, token = f"/keys/{made.json()['id']}", made.json()["key"]
+    spend(token, "a")
+    seen = rest.ask("GET", address)
+    assert seen["ETag"] == made["ETag"], "usage does not move it"
+    rest.done("PATCH", address, {"alias": "somebody else's"})
+    stale = {"headers": {**rest.headers, "If-Match": seen["ETag"]}}
+    for method, path in (
+        ("PATCH", address),
+        ("DELETE", address),
+        ("POST", f"{address}/rotate"),
+        ("POST", f"{address}/revoke"),
+    ):
+        assert rest.refused(method, path, {}, **stale)[0] == 412
+    assert Key.objects.get().alias == "somebody else's" and spend(token, "a") == ["passed"]
+    fresh = {"headers": {**rest.headers, "If-Match": rest.ask("GET", address)["ETag"]}}
+    assert rest.ask("PATCH", address, {"alias": "mine"}, **fresh).status_code == 200
+
+
+def test_policies_and_sessions_are_changed_only_as_they_were_seen(rest):
+    rest.done("POST", "/policies", {"id": "p", "org_id": "acme", "quota_max": 5})
+    rest.done("PUT", "/organisations/acme/session", {"quota_max": 5})
+    for address, body in (("/policies/p", {"quota_max": 6}), ("/organisations/acme/session", {"quota_max": 6})):
+        tag = rest.ask("GET", address)["ETag"]
+        bound = {"headers": {**rest.headers, "If-Match": tag}}
+        assert rest.ask("PUT", address, {"org_id": "acme", **body}, **bound).status_code == 200
+        assert rest.refused("PUT", address, {"org_id": "acme", **body}, **bound)[0] == 412
+        assert rest.refused("DELETE", address, **bound)[0] == 412
+
+
+@pytest.mark.parametrize("path", ["/keys", "/keys/bulk", "/keys/{}/rotate", "/keys/{}/reset-quota"])
+def test_a_verb_that_is_sent_twice_acts_once(rest, path):
+    key_id = rest.done("POST", "/keys", SESSION)["id"]
+    body = {"/keys": SESSION, "/keys/bulk": {"keys": [SESSION]}}.get(path, {})
+    before = AuditEntry.objects.count()
+    headers = {"headers": {**rest.headers, "Idempotency-Key": "k"}}
+    first, again = (rest.ask("POST", path.format(key_id), body, **headers) for _ in range(2))
+    assert first.json() == again.json() and first.status_code == again.status_code < 300
+    assert AuditEntry.objects.count() == before + 1
