@@ -72,10 +72,10 @@ class Bench:
         )
 
     def deliveries(self) -> Told:
-        """With the database that `DATABASE_URL` names, if any: PostgreSQL and SQLite differ here."""
+        """With the database that `BENCH_DATABASE_URL` names, if any: PostgreSQL and SQLite differ here."""
         print("monitors: relay, first attempts, deliveries", file=sys.stderr)
         own = {"CELERY_BROKER_URL": self.environment["REDIS_URL"], "GATEWAY_WEBHOOK_ALLOWED_NETS": "127.0.0.0/8"}
-        given = {name: os.environ[name] for name in ("DATABASE_URL",) if name in os.environ}
+        given = {"DATABASE_URL": os.environ["BENCH_DATABASE_URL"]} if "BENCH_DATABASE_URL" in os.environ else {}
         return Told(**_run("bench.deliveries", self.upstream, environment={**self.environment, **own, **given}))
 
 

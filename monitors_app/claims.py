@@ -20,6 +20,7 @@ LEASE = timedelta(seconds=60)
 # A target that hangs holds this many of all workers' threads, and no more. Two workers that look at the same moment may
 # exceed it by one, for one attempt: cheaper than a lock.
 MAX_PER_TARGET = 3
+MAX_LOOKS = 5
 # The sweep leaves what became due a moment ago to its wake-up call, and does not wake the same delivery again and
 # again.
 SWEEP_GRACE = timedelta(seconds=3)
@@ -52,9 +53,13 @@ def claim(delivery_id: int, channel: str, now: datetime) -> Delivery | None:
 
 def claim_next(target: str, now: datetime) -> Delivery | None:
     """The oldest delivery to this target that is due, claimed; None if there is none that we can get."""
-    for delivery_id in waiting_for(target, now):
-        if delivery := claim(delivery_id, Delivery.Channel.WEBHOOK, now):
-            return delivery
+    for _ in range(MAX_LOOKS):  # others may take all that we saw; then there may be more
+        waiting = waiting_for(target, now)
+        for delivery_id in waiting:
+            if delivery := claim(delivery_id, Delivery.Channel.WEBHOOK, now):
+                return delivery
+        if not waiting:
+            break
     return None
 
 

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 from organisations_app import sealing
 from organisations_app.models import GivenAnswer
 from organisations_app.rest.authentication import sender_of
-from organisations_app.rest.refusals import OtherRequest
+from organisations_app.rest.refusals import Conflict, OtherRequest
 from organisations_app.secret_texts import keyed_digest
 
 HEADER = "Idempotency-Key"
@@ -46,7 +46,10 @@ def once(request: Request, handler: Callable[..., Response], *args: Any, **kwarg
 def _again(given: GivenAnswer, request_digest: str) -> Response:
     if given.request_digest != request_digest:
         raise OtherRequest
-    body = sealing.unseal(given.body_sealed)
+    try:
+        body = sealing.unseal(given.body_sealed)
+    except sealing.SealBroken:
+        raise Conflict("It was done, but the answer can no longer be read: SECRET_KEY was changed.") from None
     headers = {**given.headers, "Idempotency-Replayed": "true"}
     return Response(json.loads(body) if body else None, status=given.status, headers=headers)
 

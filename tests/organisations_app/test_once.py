@@ -116,3 +116,9 @@ def test_a_forged_cursor_leads_nowhere(rest, forged):
     cursor = base64.urlsafe_b64encode(json.dumps(forged).encode()).decode() if isinstance(forged, list) else forged
     assert rest.refused("GET", f"/organisations?cursor={cursor}")[0] == 404
     assert rest.refused("GET", f"/keys?cursor={cursor}&ordering=created_at")[0] == 404
+
+
+def test_an_answer_that_cannot_be_read_any_more_is_not_made_up(rest, settings):
+    send(rest, {"name": "x"})
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another", []
+    assert send(rest, {"name": "x"}).status_code == 409 and Organisation.objects.count() == 1
