@@ -32,7 +32,8 @@ def wake(delivery_id: int, channel: str, wait_seconds: float = 0) -> bool:
 
 def _publish(task: str, row_id: int, queue: str, wait_seconds: float) -> bool:
     try:
-        current_app.send_task(task, args=[row_id], queue=queue, retry=False, countdown=wait_seconds or None)
+        # With the settings' one quick retry: a broker closes idle connections, and the first call on one is lost.
+        current_app.send_task(task, args=[row_id], queue=queue, countdown=wait_seconds or None)
     except (KombuError, OSError) as error:
         LOST.inc()
         logger.warning(
