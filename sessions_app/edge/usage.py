@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import Error as DatabaseFailure
 
 from policies_app.models import Api
-from sessions_app import grants, keys, routes
+from sessions_app import grants, keys, routes, strangers
 from sessions_app.edge import credentials
 from sessions_app.edge.answers import Answer, Receive, Scope, Send, answer_of, send_answer
 from sessions_app.edge.loading import Request
@@ -58,12 +58,18 @@ async def _me_answer(scope: Scope) -> Answer:
             405, "method_not_allowed", "Ask with GET.", settings.GATEWAY_RESPONSES, ((b"allow", b"GET, HEAD"),)
         )
     token = credentials.token_in(dict(scope["headers"]))
-    return await _answered(_limits_of, token) if token else _refused(Refusal.MISSING_KEY)
+    address = (scope.get("client") or ("",))[0]
+    return await _answered(_limits_of, (token, address)) if token else _refused(Refusal.MISSING_KEY)
 
 
-def _limits_of(token: str) -> Answer:
+def _limits_of(asked: tuple[str, str]) -> Answer:
+    """Of (token, caller's address). Unknown keys are braked as everywhere (rule 1.6)."""
+    token, address = asked
+    if strangers.is_braked(address):
+        return _refused(Refusal.TOO_MANY_UNKNOWN_KEYS)
     key = keys.find_by_token(token)
     if key is None:
+        strangers.count(address)
         return _refused(Refusal.UNKNOWN_KEY)
     holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
     looks = [

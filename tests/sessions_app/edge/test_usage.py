@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sessions_app import keys
+from sessions_app import keys, strangers
 from sessions_app.edge import judging, usage
 from sessions_app.edge.data_plane import DataPlane
 from sessions_app.edge.loading import Request
@@ -126,3 +126,12 @@ def test_rate_limits_need_a_key_with_access(world, apis):
     assert call(data_plane, "/a/tyk/rate-limits/", ("X-Api-Key", "nobody")).code == "unknown_key"
     assert call(data_plane, "/a/tyk/rate-limits/", ("X-Api-Key", token)).code == "api_forbidden"
     assert call(data_plane, "/nowhere/tyk/rate-limits/", ("X-Api-Key", token)).code == "unknown_api"
+
+
+def test_an_address_that_guesses_is_braked_here_too(world, apis, monkeypatch):
+    strangers.forget_all()
+    monkeypatch.setattr(strangers, "BURST", 3)
+    monkeypatch.setattr(strangers, "LOOKUPS_PER_SECOND", 0)
+    statuses = [call(usage.me, "/me/usage", ("Authorization", f"guess-{number}")).status for number in range(5)]
+    strangers.forget_all()
+    assert statuses == [401, 401, 401, 429, 429]
