@@ -20,7 +20,7 @@ from monitors_app.models import EmailPreference, TriggerEvent
 from monitors_app.preferences import preference_of, set_thresholds
 from organisations_app.models import Developer
 from organisations_app.tenancy import applications_of, developer_of, owned
-from sessions_app.key_cards import KeyCard, key_cards
+from sessions_app.key_cards import KeyCard, key_cards, sharing_shown
 from sessions_app.key_status import KeyStatus
 from sessions_app.models import Key, UsageHour
 from sessions_app.usage_charts import daily_chart
@@ -99,8 +99,18 @@ class KeyDetail(DeveloperPage):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         key = get_object_or_404(self.keys(), pk=kwargs["key_id"])
         now, zone = timezone.now(), ZoneInfo(self.developer.organisation.timezone)
+        card = key_cards([key], now)[0]
+        sharing = sharing_shown(card)
+        own = (
+            set(self.keys().filter(pk__in=[each.pk for each in sharing.keys]).values_list("pk", flat=True))
+            if sharing
+            else set()
+        )
         return super().get_context_data(
-            card=key_cards([key], now)[0],
+            card=card,
+            sharing=sharing,
+            shared_own=[each for each in sharing.keys if each.pk in own] if sharing else [],
+            shared_others=sum(each.pk not in own for each in sharing.keys) if sharing else 0,
             chart=daily_chart(UsageHour.objects.filter(key=key.pk), zone, now),
             events=TriggerEvent.objects.filter(key_id=key.pk, organisation_id=key.organisation_id)[:EVENTS_SHOWN],
             **kwargs,

@@ -2,7 +2,7 @@
 3.9).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db.models import Q
@@ -174,13 +174,42 @@ def _thresholds(limit: Limit, state: LimitState, held: Snapshot | None) -> tuple
 # --- sharers ----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """A key's custom subject and the other keys that count on it. `complete` as in Sharers."""
+
+    subject: str
+    keys: tuple[Key, ...]
+    complete: bool
+
+
+def sharing_of(key: Key) -> Sharing | None:
+    """Who shares quota counters with this key, on any API; None if it counts for itself (rule 5.6)."""
+    holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
+    subject = grants.custom_subject(holder)
+    if subject is None:
+        return None
+    ours = _quota_counters(holder)
+    found = _sharers(holder, lambda other: not ours.isdisjoint(_quota_counters(other)))
+    keys = Key.objects.select_related("application").filter(pk__in=found.key_ids).order_by("alias", "pk")
+    return Sharing(subject, tuple(keys), found.complete)
+
+
+def _quota_counters(holder: Holder) -> set[str]:
+    return {grants.key_counter(holder, source) for source, _ in usage.quota_sources(holder)}
+
+
 def sharers(holder: Holder, counter: str, api_id: str) -> Sharers:
     """Other living keys of the organisation whose limits on this API count on `counter` (rule 5.6)."""
+    return _sharers(holder, lambda other: counter in _counters(other, api_id))
+
+
+def _sharers(holder: Holder, shares: Callable[[Holder], bool]) -> Sharers:
     found: list[str] = []
     examined = 0
     for batch in _keys_with_patterns(holder.key.organisation):
         examined += len(batch)
-        found += [other for other in batch if other != holder.key.pk and counter in _counters(batch[other], api_id)]
+        found += [key_id for key_id, other in batch.items() if key_id != holder.key.pk and shares(other)]
         if len(found) >= MOST_SHARERS or examined >= MOST_EXAMINED:
             return Sharers(tuple(found[:MOST_SHARERS]), complete=False)
     return Sharers(tuple(found), complete=True)

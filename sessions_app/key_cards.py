@@ -9,6 +9,7 @@ from django.conf import settings
 from policies_app.durations import quota_text, rate_text
 from policies_app.limits import effective_terms, merged_trigger_limits, threshold_label
 from policies_app.models import Api, Policy
+from sessions_app.explain import Sharing, sharing_of
 from sessions_app.key_status import KeyStatus, status_of
 from sessions_app.models import Key
 from sessions_app.terms import Holder, read_holders
@@ -50,6 +51,11 @@ def key_cards(keys: Sequence[Key], now: datetime) -> list[KeyCard]:
         for key in keys
         if key.pk in holders
     ]
+
+
+def sharing_shown(card: KeyCard) -> Sharing | None:
+    """Who shares the card's counters (rule 5.6); costs nothing for a key that counts for itself."""
+    return sharing_of(card.key) if any(bar.shared for bar in card.bars or ()) else None
 
 
 def _policy_names(holders: Iterable[Holder]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from policies_app.limit_forms import PERIOD_CONDITIONS, QUOTA_FIELDS, RATE_FIELD
 from sessions_app.admin.key_actions import KeyActions
 from sessions_app.admin.key_forms import KeyForm
 from sessions_app.admin.usage_lists import KeyChangeList, usage_cell
-from sessions_app.key_cards import key_cards
+from sessions_app.key_cards import key_cards, sharing_shown
 from sessions_app.key_status import KeyStatus, status_of
 from sessions_app.keys import create_key, find_credential
 from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy, UsageHour
@@ -213,7 +213,8 @@ class KeyAdmin(KeyActions, VersionedAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         key = Key.objects.filter(pk=unquote(object_id)).first()
-        context = {**(extra_context or {}), **(_panel(key) if key else {})}
+        panel = _panel(key) if key else {}
+        context = {**(extra_context or {}), **panel, "sharing": sharing_shown(panel["card"]) if panel else None}
         response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
 

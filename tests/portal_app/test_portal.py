@@ -229,3 +229,34 @@ def test_an_error_page_needs_nothing_that_may_be_broken(client: Client, monkeypa
     client.raise_request_exception = False
     response = client.get("/")
     assert response.status_code == 500 and "Something broke on our side" in response.content.decode()
+
+
+def test_a_key_page_says_who_shares_its_counter_and_names_own_keys_only(
+    portal: Client, member: Developer, free: Policy
+) -> None:
+    free.meta_data = {"rate_limit_pattern": "$tyk_meta.team"}
+    free.save()
+    mine = AppFactory.create(developer=member, organisation=member.organisation)
+    theirs = AppFactory.create(developer=AdminFactory.create(), organisation=member.organisation)
+    made = []
+    for alias, application in (("Shop", mine), ("Mobile", mine), ("Secret project", theirs), ("Alone", mine)):
+        team = "blue" if alias == "Alone" else "red"
+        key = Key(organisation=member.organisation, application=application, alias=alias, meta_data={"team": team})
+        create_key(key, policies=["free"])
+        made.append(key)
+    page = portal.get(f"/portal/keys/{made[0].pk}/").content.decode()
+    assert "Shared counter" in page and "Mobile" in page and "1 other key of your organisation" in page
+    assert "Secret project" not in page and "Alone" not in page
+    assert "No other key shares" in portal.get(f"/portal/keys/{made[3].pk}/").content.decode()
+
+
+def test_the_admins_key_page_names_the_subject_and_all_sharers(
+    admin_client: Client, member: Developer, free: Policy
+) -> None:
+    free.meta_data = {"rate_limit_pattern": "$tyk_meta.team"}
+    free.save()
+    made = [Key(organisation=member.organisation, alias=alias, meta_data={"team": "red"}) for alias in ("One", "Two")]
+    for key in made:
+        create_key(key, policies=["free"])
+    page = admin_client.get(f"/admin/sessions_app/key/{made[0].pk.replace('_', '_5F')}/change/").content.decode()
+    assert "Shared counter" in page and "<code>red</code>" in page and ">Two</a>" in page
