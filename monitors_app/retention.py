@@ -20,7 +20,6 @@ def prune(now: datetime) -> int:
 
     Returns how many events.
     """
-    erase_leftover_keys()
     _forget_old_secrets(now)
     _in_batches(_erase_bodies, now - timedelta(days=settings.GATEWAY_BODIES_KEPT_DAYS))
     _prune_tests(now - timedelta(days=settings.GATEWAY_TESTS_KEPT_DAYS))

@@ -40,6 +40,7 @@ def deliver(delivery_id: int) -> None:
 @shared_task
 def sweep_deliveries() -> None:
     delivery.sweep()
+    retention.erase_leftover_keys()
 
 
 @shared_task

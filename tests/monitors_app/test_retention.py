@@ -58,7 +58,7 @@ def test_a_key_that_a_dead_worker_left_behind_is_erased(crossing):
     (webhook,) = ledger.record([crossing()])
     Delivery.objects.update(status="delivered")
     assert webhook.event.key_sealed
-    retention.prune(timezone.now())
+    tasks.sweep_deliveries()
     assert TriggerEvent.objects.get().key_sealed == ""
 
 

@@ -22,7 +22,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from monitors_app import attempts, claims, delivery, ledger, outbox, relay, transports, wakeups
+from monitors_app import attempts, claims, delivery, ledger, outbox, relay, retention, transports, wakeups
 from monitors_app.models import Attempt, Delivery, Monitor, Pacing, TriggerEvent
 from monitors_app.transports import Answer, TransportError, Webhook
 from organisations_app import sealing
@@ -269,6 +269,7 @@ class Gateway(RuleBasedStateMachine):
         relay.relay(self.bucket)
         for _ in range(10_000):
             if not Delivery.objects.filter(status__in=claims.OPEN).exists():
+                retention.erase_leftover_keys()  # as the task does beside each sweep
                 return
             self.clock += timedelta(seconds=PACE_SECONDS)
             for pk, _ in claims.take_due(self.clock):
