@@ -154,11 +154,6 @@ def find_by_hash(digest: str) -> Key | None:
     return credential.key if credential else None
 
 
-def current_credential(key: Key) -> Credential | None:
-    """The newest secret of a key."""
-    return key.credentials.first()
-
-
 @transaction.atomic
 def save_org_session(session: OrgSession) -> None:
     """Creates or changes an organisation's session object. Usage is not touched."""

@@ -96,13 +96,6 @@ def peek(
     return _drive(_look(grants, now_ms), store, snapshots)
 
 
-async def peek_async(
-    store: AsyncStore, snapshots: Any, grants: Sequence[Grant], *, now_ms: int = 0
-) -> list[tuple[LimitState, ...]]:
-    """As peek; `snapshots` is a coroutine function."""
-    return await _drive_async(_look(grants, now_ms), store, snapshots)
-
-
 def reset(store: Store, snapshots: Snapshots, limit: QuotaLimit, *, now_ms: int = 0) -> int:
     """Resets the limit's counter (rule 2.10); returns the units used before, for the audit. Raises StoreUnavailable."""
     return _drive(_verb(limit, counters.reset(limit, now_ms), now_ms), store, snapshots)
