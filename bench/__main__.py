@@ -16,14 +16,14 @@ from typing import Any
 import redis
 
 from bench import report, scenarios
-from bench.findings import Findings, Told, findings_from
+from bench.findings import Findings, Kept, Told, findings_from, told_from
 from bench.load import Load, LoadError, put_load, require_wrk
 from bench.scenarios import SCENARIOS, Scenario, Seeded
 from bench.servers import ServerError, running_server
 from gateway_project.store import StoreError, running_store
 
 README = Path(__file__).parent.parent / "README.md"
-PROBE, DELIVERIES = "probe", "deliveries"
+PROBE, DELIVERIES, KEYS = "probe", "deliveries", "keys"
 # All that a gateway needs of its surroundings; what the shell says of the developer's own gateway must not reach it.
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "PYTHONPATH")
 
@@ -76,19 +76,29 @@ class Bench:
         print("monitors: relay, first attempts, deliveries", file=sys.stderr)
         own = {"CELERY_BROKER_URL": self.environment["REDIS_URL"], "GATEWAY_WEBHOOK_ALLOWED_NETS": "127.0.0.0/8"}
         given = {"DATABASE_URL": os.environ["BENCH_DATABASE_URL"]} if "BENCH_DATABASE_URL" in os.environ else {}
-        return Told(**_run("bench.deliveries", self.upstream, environment={**self.environment, **own, **given}))
+        return told_from(_run("bench.deliveries", self.upstream, environment={**self.environment, **own, **given}))
+
+    def keys(self) -> Kept:
+        """As `deliveries`."""
+        print("keys: made one by one and in bulk, listed", file=sys.stderr)
+        own = {"GATEWAY_ADMIN_SECRET": secrets.token_urlsafe(24), "ALLOWED_HOSTS": "*"}
+        given = {"DATABASE_URL": os.environ["BENCH_DATABASE_URL"]} if "BENCH_DATABASE_URL" in os.environ else {}
+        passed_on = {name: os.environ[name] for name in ("BENCH_KEYS",) if name in os.environ}
+        return Kept(**_run("bench.keys", environment={**self.environment, **own, **given, **passed_on}))
 
 
 def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     try:
-        require_wrk()
+        chosen = [each for each in SCENARIOS if each.name in options.only]
+        if chosen:
+            require_wrk()
         with _bench() as bench:
-            chosen = [each for each in SCENARIOS if each.name in options.only]
             loads = bench.measure(chosen, options.seconds) if chosen else {}
             findings = bench.probe(options.seconds / 3) if PROBE in options.only else None
             told = bench.deliveries() if DELIVERIES in options.only else None
-        text = report.render(loads, findings, options.seconds, told)
+            kept = bench.keys() if KEYS in options.only else None
+        text = report.render(loads, findings, options.seconds, told, kept)
         print(text)
         if options.readme:
             report.replace_in(README, text)
@@ -99,12 +109,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    names = [*(scenario.name for scenario in SCENARIOS), PROBE, DELIVERIES]
+    names = [*(scenario.name for scenario in SCENARIOS), PROBE, DELIVERIES, KEYS]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--seconds", type=int, default=6, help="under load, of each scenario (default 6)")
     only = f"measure these only, of {', '.join(names)}"
-    # Deliveries are promised on PostgreSQL, so they are measured when one is given.
-    usual = names if "BENCH_DATABASE_URL" in os.environ else names[:-1]
+    # The speed of these is promised on PostgreSQL, so they are measured when one is given.
+    usual = [name for name in names if name not in (DELIVERIES, KEYS) or "BENCH_DATABASE_URL" in os.environ]
     parser.add_argument("--only", nargs="+", choices=names, default=usual, metavar="NAME", help=only)
     parser.add_argument("--readme", action="store_true", help="also write the report into README.md")
     return parser.parse_args(arguments)

@@ -23,37 +23,54 @@ django.setup()
 from celery import current_app  # noqa: E402 - what imports models needs the line above
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from bench.findings import Told  # noqa: E402
+from bench.crowd import Crowd, host  # noqa: E402
+from bench.findings import Told, Wait  # noqa: E402
 from gateway_project.celery_settings import QUEUES  # noqa: E402
 from gateway_project.child import Child  # noqa: E402
-from monitors_app import ledger, outbox, relay  # noqa: E402
+from monitors_app import delivery, ledger, outbox, relay  # noqa: E402
 from monitors_app.models import Delivery, Monitor, TriggerEvent  # noqa: E402
-from monitors_app.monitors import delete_monitor, save_monitor  # noqa: E402
+from monitors_app.monitors import save_monitor  # noqa: E402
 from organisations_app import sealing  # noqa: E402
 from sessions_app.engine import names  # noqa: E402
 from sessions_app.engine.types import Crossing  # noqa: E402
 
 ORGANISATION = "bench"
-RELAYED, DELIVERED, TIMED = 5000, 2000, 60
-TIMEOUT_SECONDS = 120
+RELAYED, DELIVERED, TIMED, COUNTED = 5000, 10_000, 60, 200
+TARGETS, TOLD, PAUSE_SECONDS = 100, 5, 4.0
+HANGING = (0, 1, 30)  # ascending: what still waits for a target that hung meets one that hangs again
+TIMEOUT_SECONDS = 300
 
 
 def main(receiver: str) -> Told:
     call_command("migrate", interactive=False, verbosity=0)
-    TriggerEvent.objects.filter(organisation_id=ORGANISATION).delete()
-    Monitor.objects.all().delete()
-    monitor = Monitor(name="Bench deliveries", target_path=receiver)
-    save_monitor(monitor)
+    _forget()
     try:
+        monitor = _monitor(receiver)
         relayed = _relayed_per_second()
         Delivery.objects.filter(monitor=monitor).delete()
-        with _worker():
-            return Told(connection.vendor, relayed, _first_attempt_p95_ms(), _delivered_per_second(monitor))
+        statements = _statements_per_delivery(monitor)
+        with _worker() as worker:
+            first_attempt = _first_attempt_p95_ms()
+            delivered, cpu_ms = _delivered_per_second(monitor, worker)
+            waits = _waits_beside_hanging_targets()
+        return Told(connection.vendor, relayed, first_attempt, delivered, cpu_ms, statements, waits)
     finally:
-        delete_monitor(monitor)
-        TriggerEvent.objects.filter(organisation_id=ORGANISATION).delete()
+        _forget()
+
+
+def _forget() -> None:
+    TriggerEvent.objects.filter(organisation_id=ORGANISATION).delete()
+    Delivery.objects.filter(subject="test").delete()
+    Monitor.objects.all().delete()
+
+
+def _monitor(target: str) -> Monitor:
+    monitor = Monitor(name="Bench deliveries", target_path=target)
+    save_monitor(monitor)
+    return monitor
 
 
 def _relayed_per_second() -> float:
@@ -77,17 +94,76 @@ def _first_attempt_p95_ms() -> float:
     return statistics.quantiles(waits, n=20)[-1]
 
 
-def _delivered_per_second(monitor: Monitor) -> float:
-    """Of a queue to one target, each about another key, as after an outage of the receiver."""
+def _statements_per_delivery(monitor: Monitor) -> float:
+    """In this process, of a queue to one target; BEGIN and COMMIT count."""
+    ledger.record([_crossing(-number) for number in range(1, COUNTED + 1)])
+    waiting = Delivery.objects.filter(monitor=monitor, status="pending").order_by("pk").values_list("pk", flat=True)
+    statements = 0
+    while (pk := waiting.first()) is not None:
+        with CaptureQueriesContext(connection) as captured:
+            delivery.deliver(pk)
+        statements += len(captured)
+    return statements / COUNTED
+
+
+def _delivered_per_second(monitor: Monitor, worker: Child) -> tuple[float, float | None]:
+    """Of a queue to one target, each about another key, as after an outage of the receiver; and the worker's
+    milliseconds of processor time for each.
+    """
     first = RELAYED + TIMED
     for start in range(first, first + DELIVERED, 1000):
-        ledger.record([_crossing(number) for number in range(start, start + 1000)])
+        ledger.record([_crossing(number) for number in range(start, min(start + 1000, first + DELIVERED))])
     waiting = Delivery.objects.filter(monitor=monitor, status="pending")
-    count, begin = waiting.count(), time.perf_counter()
+    count, begin, cpu_seconds = waiting.count(), time.perf_counter(), _cpu_seconds(worker)
     for pk in waiting.order_by("pk").values_list("pk", flat=True)[:3]:
         current_app.send_task("monitors_app.tasks.deliver", args=[pk], queue="deliveries")
     _wait_until(lambda: not waiting.exists())
-    return count / (time.perf_counter() - begin)
+    seconds, used = time.perf_counter() - begin, _cpu_seconds(worker)
+    return count / seconds, None if used is None or cpu_seconds is None else (used - cpu_seconds) / count * 1000
+
+
+def _cpu_seconds(child: Child) -> float | None:
+    """None where there is no /proc."""
+    try:
+        fields = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _waits_beside_hanging_targets() -> list[Wait]:
+    """From a crossing to its arrival at each target that answers, beside some that never do."""
+    if not sys.platform.startswith("linux"):
+        return []
+    _forget()
+    crowd = Crowd()
+    for number in range(TARGETS):
+        _monitor(crowd.url(number))
+    return [_wait_beside(hanging, crowd) for hanging in HANGING]
+
+
+def _wait_beside(hanging: int, crowd: Crowd) -> Wait:
+    crowd.hanging, healthy = {host(number) for number in range(hanging)}, (TARGETS - hanging) * TOLD
+    crowd.arrived_at.clear()
+    told_at = {}
+    for number in range(TOLD):
+        key = 100_000 * (hanging + 1) + number
+        told_at[f"key_{key}"] = time.time()
+        _add_entries([key])
+        current_app.send_task("monitors_app.tasks.relay", args=[_bucket()], queue="relay")
+        time.sleep(PAUSE_SECONDS)
+
+    def arrivals() -> list[str]:
+        return [message_id for address, message_id in crowd.arrived_at if address not in crowd.hanging]
+
+    _wait_until(lambda: len(arrivals()) >= healthy)
+    keys = dict(Delivery.objects.filter(message_id__in=arrivals()).values_list("message_id", "subject"))
+    waits = [
+        (at - told_at[keys[message_id]]) * 1000
+        for (address, message_id), at in crowd.arrived_at.items()
+        if address not in crowd.hanging and message_id in keys
+    ]
+    return Wait(hanging, statistics.median(waits), statistics.quantiles(waits, n=20)[-1])
 
 
 def _wait_until(done: Callable[[], bool]) -> None:
@@ -103,14 +179,14 @@ def _wait_until(done: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def _worker() -> Iterator[None]:
+def _worker() -> Iterator[Child]:
     options = f"--pool threads --concurrency 8 --queues {','.join(QUEUES)} --without-gossip --without-mingle"
     command = [sys.executable, "-m", "celery", "--quiet", "--app", "gateway_project", "worker", "--loglevel", "INFO"]
     with tempfile.TemporaryDirectory() as folder:
         child = Child("worker", [*command, *options.split()], Path(folder) / "worker.log", dict(os.environ))
         try:
             _wait_until(lambda: any(" ready." in line for line in child.tail))
-            yield
+            yield child
         finally:
             child.ask_to_stop()
             child.wait(15)

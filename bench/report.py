@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from bench.findings import Findings, Told
+from bench.findings import Findings, Kept, Told
 from bench.load import CONNECTIONS, Load, median
 from bench.scenarios import (
     COUNTER_BYTES_AT_MOST,
@@ -26,6 +26,7 @@ Loads = Mapping[str, Sequence[Load]]
 
 
 DATABASES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+CREATED_AT_LEAST, CREATION_STATEMENTS_AT_MOST, PAGE_MS_AT_MOST = 150, 20, 100
 RELAYED_AT_LEAST, FIRST_ATTEMPT_MS_AT_MOST, DELIVERED_AT_LEAST = 1000, 1000, 100
 
 
@@ -33,7 +34,9 @@ class ReadmeError(Exception):
     """The README has no place for the report."""
 
 
-def render(loads: Loads, findings: Findings | None, seconds: int, told: Told | None = None) -> str:
+def render(
+    loads: Loads, findings: Findings | None, seconds: int, told: Told | None = None, kept: Kept | None = None
+) -> str:
     """`loads` of each round by the scenario's name; what was not measured is left out."""
     measured = [_load_row(scenario, median(loads[scenario.name])) for scenario in SCENARIOS if scenario.name in loads]
     ratios = [_ratio_row(target, loads) for target in TARGETS if {target.scenario, target.peer} <= set(loads)]
@@ -50,6 +53,9 @@ def render(loads: Loads, findings: Findings | None, seconds: int, told: Told | N
     if told:
         head = (f"monitors, one worker process, {DATABASES[told.database]}", "measured", "target", "")
         texts.append(_table(head, _told_rows(told)))
+    if kept:
+        head = (f"keys, one WSGI process, {kept.keys:,} keys, {DATABASES[kept.database]}", "measured", "target", "")
+        texts.append(_table(head, _kept_rows(kept)))
     return "\n\n".join([_conditions(seconds), *(text for text in texts if text)])
 
 
@@ -104,10 +110,27 @@ def _economy_rows(findings: Findings) -> list[tuple[str, ...]]:
 
 
 def _told_rows(told: Told) -> list[tuple[str, ...]]:
-    return [
+    rows = [
         _floor_row("threshold events to the ledger, a second", told.relayed_per_second, RELAYED_AT_LEAST),
         _ceiling_row("crossing to first attempt, p95 ms", round(told.first_attempt_p95_ms), FIRST_ATTEMPT_MS_AT_MOST),
         _floor_row("webhooks delivered to one fast target, a second", told.delivered_per_second, DELIVERED_AT_LEAST),
+        ("SQL statements for each of these", f"{told.statements:.1f}", "", ""),
+    ]
+    if told.cpu_ms is not None:
+        rows.append(("ms of the worker's processor time for each of these", f"{told.cpu_ms:.1f}", "", ""))
+    for wait in told.waits:
+        what = f"crossing to arrival at {100 - wait.hanging} targets, {wait.hanging} others hang: median, p95 ms"
+        rows.append((what, f"{wait.median_ms:.0f}, {wait.p95_ms:.0f}", "", ""))
+    return rows
+
+
+def _kept_rows(kept: Kept) -> list[tuple[str, ...]]:
+    return [
+        _floor_row("keys made by `POST /api/v1/keys`, a second", kept.created_per_second, CREATED_AT_LEAST),
+        _ceiling_row("SQL statements for each of these", kept.statements, CREATION_STATEMENTS_AT_MOST),
+        ("1,000 keys in one `POST /api/v1/keys/bulk`, seconds", f"{kept.bulk_seconds:.1f}", "", ""),
+        _ceiling_row("50 keys of the list, first page, ms", round(kept.first_page_ms), PAGE_MS_AT_MOST),
+        _ceiling_row("50 keys of the list, last page, ms", round(kept.last_page_ms), PAGE_MS_AT_MOST),
     ]
 
 

@@ -68,6 +68,7 @@ class Target:
 BARE_ASGI = Server("bench.apps.bare:application", "asgi", GATEWAY_SETTINGS)
 GATEWAY = Server("gateway_project.asgi:application", "asgi", GATEWAY_SETTINGS)
 DJANGO = Server("gateway_project.wsgi:application", "wsgi", BARE_SETTINGS)
+CONTROL = Server("gateway_project.wsgi:application", "wsgi", GATEWAY_SETTINGS)
 ENFORCED = Server("gateway_project.wsgi:application", "wsgi", ENFORCED_SETTINGS)
 
 

@@ -11,6 +11,7 @@ from django.db import transaction
 from demo.credentials import EXPORT_KEY_ID, FREE_KEY_ID, MOBILE_KEY_ID, PRO_KEY_ID
 from demo.people import ORGANISATION_ID
 from demo.plans import API_ID
+from sessions_app import usage_days
 from sessions_app.models import UsageHour
 
 EPOCH = "demo"  # apart from what a real store counts
@@ -31,6 +32,7 @@ def make_history(now: datetime, zone: ZoneInfo) -> None:
     if UsageHour.objects.filter(organisation=ORGANISATION_ID, epoch=EPOCH).exists():
         return
     UsageHour.objects.bulk_create(_hours(now, zone), batch_size=500)
+    usage_days.recount()
 
 
 def _hours(now: datetime, zone: ZoneInfo) -> Iterator[UsageHour]:

@@ -1,9 +1,11 @@
-"""Who is in the demo: Acme, two developers with logins, and their applications. Made once, never changed back."""
+"""Who is in the demo: Acme, two developers with logins and applications, and staff. Made once, never changed back."""
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 
-from organisations_app.models import Application, Developer, Organisation
+from organisations_app.models import Application, Developer, Organisation, StaffConfinement
 from organisations_app.organisations import save_organisation
+from organisations_app.roles import AUDITOR, OPERATOR, SUPPORT
 
 ORGANISATION_ID = "acme"
 # (login, password, e-mail, may use the admin, role): the owner is also the demo's administrator.
@@ -11,6 +13,8 @@ LOGINS = (
     ("admin", "demo-admin", "owner@acme.example", True, Developer.Role.ADMIN),
     ("developer", "demo-developer", "developer@acme.example", False, Developer.Role.MEMBER),
 )
+# A member of staff for each role, with a password like the others; who supports Acme sees nobody else.
+STAFF = ((OPERATOR, False), (SUPPORT, True), (AUDITOR, False))
 # (login, name, description)
 APPLICATIONS = (
     ("developer", "Storefront", "The web shop: product search and stock levels."),
@@ -42,6 +46,18 @@ def _make_developer(
         user = make(username, address, password)
     developer, _ = Developer.objects.get_or_create(user=user, defaults={"organisation": organisation, "role": role})
     return developer
+
+
+def make_staff(organisation: Organisation) -> None:
+    """A login that exists already keeps its password, its roles and its confinement."""
+    users = get_user_model().objects
+    for role, is_confined in STAFF:
+        if users.filter(username=role).exists():
+            continue
+        user = users.create_user(role, f"{role}@acme.example", f"demo-{role}", is_staff=True)
+        user.groups.set(Group.objects.filter(name=role))
+        if is_confined:
+            StaffConfinement.objects.create(user=user).organisations.add(organisation)
 
 
 def make_applications(organisation: Organisation, developers: dict[str, Developer]) -> dict[str, Application]:

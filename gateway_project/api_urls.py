@@ -5,23 +5,28 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.routers import SimpleRouter
 
 from monitors_app.api.deliveries import DeliveryViewSet
+from monitors_app.api.emails import EmailChoiceView
 from monitors_app.api.events import EventViewSet
 from monitors_app.api.gateway import GatewayMonitorView
 from monitors_app.api.monitors import MonitorViewSet
+from organisations_app.api.attributes import AttributeViewSet
 from organisations_app.api.audit import AuditViewSet
 from organisations_app.api.organisations import OrganisationViewSet
 from organisations_app.api.people import ApplicationViewSet, DeveloperViewSet
 from organisations_app.api.tokens import TokenViewSet
+from organisations_app.rest.fields import NUMBER
 from organisations_app.rest.views import ID, UnknownPath
 from policies_app.api import ApiViewSet, PolicyViewSet
 from sessions_app.api.keys import KeyViewSet
 from sessions_app.api.organisation_sessions import OrganisationResetView, OrganisationSessionView
+from sessions_app.api.policy_previews import PolicyPreviewView
 from sessions_app.api.usage import UsageViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("organisations", OrganisationViewSet)
 router.register("developers", DeveloperViewSet)
 router.register("applications", ApplicationViewSet)
+router.register("attributes", AttributeViewSet)
 router.register("apis", ApiViewSet)
 router.register("policies", PolicyViewSet)
 router.register("keys", KeyViewSet)
@@ -41,8 +46,10 @@ urlpatterns = [
         name="api-docs",
     ),
     path("monitors/gateway", GatewayMonitorView.as_view()),
+    re_path(f"^developers/(?P<developer_id>{NUMBER})/emails$", EmailChoiceView.as_view()),
     re_path(f"^organisations/(?P<organisation_id>{ID})/session$", OrganisationSessionView.as_view()),
     re_path(f"^organisations/(?P<organisation_id>{ID})/session/reset-quota$", OrganisationResetView.as_view()),
+    re_path(f"^policies/(?P<policy_id>{ID})/preview$", PolicyPreviewView.as_view()),
     *router.urls,
     re_path(r"", UnknownPath.as_view()),
 ]

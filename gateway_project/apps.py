@@ -8,4 +8,4 @@ class GatewayProjectConfig(AppConfig):
     verbose_name = "Gateway"
 
     def ready(self) -> None:
-        from gateway_project import checks  # noqa: F401 - registers itself, which needs loaded apps
+        from gateway_project import checks, periodic  # noqa: F401 - they register themselves, which needs loaded apps

@@ -12,13 +12,13 @@ from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_project.settings")
 
-control_plane: Any = get_asgi_application()
+django: Any = get_asgi_application()
 settings.ENVIRONMENT.stop_if_invalid()
 get_resolver().url_patterns  # noqa: B018 - imports all views now: not while the first caller waits
 
 # Django's registry has to be ready before what uses its models.
 from monitors_app.metrics import measure as measure_backlog  # noqa: E402
-from sessions_app.edge import metrics  # noqa: E402
+from sessions_app.edge import callers, metrics  # noqa: E402
 from sessions_app.edge.answers import Receive, Scope, Send  # noqa: E402
 from sessions_app.edge.data_plane import Application, DataPlane, refuse_websocket  # noqa: E402
 from sessions_app.edge.decide import decide  # noqa: E402
@@ -26,6 +26,11 @@ from sessions_app.edge.proxy import Proxy  # noqa: E402
 from sessions_app.edge.usage import me  # noqa: E402
 
 DEMO_APPLICATION = "demo.asgi.application"
+
+
+async def control_plane(scope: Scope, receive: Receive, send: Send) -> None:
+    """Django, which locks out who guesses passwords by the address of the caller."""
+    await django(callers.from_caller(scope), receive, send)
 
 
 async def expose_metrics(scope: Scope, receive: Receive, send: Send) -> None:

@@ -39,7 +39,10 @@ def beat_schedule(snapshot_seconds: int) -> dict[str, dict[str, Any]]:
         "monitors_app.tasks.prune": 3600,
         "sessions_app.tasks.snapshot_usage": snapshot_seconds,
         "sessions_app.tasks.roll_up_usage": 15,
+        "sessions_app.tasks.sweep_usage": 900,
+        "sessions_app.tasks.sweep_corrections": 60,
         "sessions_app.tasks.publish_pending": 5,
+        "sessions_app.tasks.sweep_key_jobs": 30,
     }
     return {
         task: {"task": task, "schedule": float(seconds), "options": {"expires": seconds}}

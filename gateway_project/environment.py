@@ -52,6 +52,7 @@ class Environment:
     admin_secret: str
     decide_token: str
     decide_nets: tuple[Network, ...]
+    trusted_proxies: tuple[Network, ...]
     webhook_allowed_nets: tuple[Network, ...]
     demo: bool
     responses: str
@@ -121,6 +122,7 @@ def _behaviour(reader: Reader, debug: bool) -> dict[str, Any]:
     return {
         "web_workers": reader.read("GATEWAY_WEB_WORKERS", 1, number(1, 64), "a number from 1 to 64"),
         "decide_nets": reader.read("GATEWAY_DECIDE_NETS", no_nets, readers.networks, nets),
+        "trusted_proxies": reader.read("GATEWAY_TRUSTED_PROXIES", no_nets, readers.networks, nets),
         "webhook_allowed_nets": reader.read("GATEWAY_WEBHOOK_ALLOWED_NETS", no_nets, readers.networks, nets),
         "demo": reader.read("GATEWAY_DEMO", debug, readers.boolean, "1 or 0"),
         "responses": reader.read(

@@ -43,6 +43,7 @@ GATEWAY_KEY_PEPPER_FALLBACKS = ENVIRONMENT.key_pepper_fallbacks
 GATEWAY_ADMIN_SECRET = ENVIRONMENT.admin_secret  # "" switches the Tyk dialect and the root token off
 GATEWAY_DECIDE_TOKEN = ENVIRONMENT.decide_token  # "" accepts no token
 GATEWAY_DECIDE_NETS = ENVIRONMENT.decide_nets
+GATEWAY_TRUSTED_PROXIES = ENVIRONMENT.trusted_proxies  # whose X-Forwarded-For is believed
 GATEWAY_WEBHOOK_ALLOWED_NETS = ENVIRONMENT.webhook_allowed_nets
 GATEWAY_RESPONSES = ENVIRONMENT.responses
 GATEWAY_DEMO = ENVIRONMENT.demo
@@ -70,6 +71,7 @@ GATEWAY_RESERVED_PREFIXES = (
 
 INSTALLED_APPS = [
     "gateway_project",
+    "tyk_migration",
     "portal_app",
     "monitors_app",
     "sessions_app",
@@ -179,6 +181,7 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False  # its pages know nothing of confined staff, nor of the theme
 
 # --- Security ---------------------------------------------------------------------------------------------------------
 
@@ -297,6 +300,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "organisations_app.rest.examples.add_examples",
+        "organisations_app.rest.schema.share_refusals",
     ],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -35,10 +35,12 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("tollgate/logo.svg")}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "monitors_app.admin_home.add_overview",
+    "DASHBOARD_CALLBACK": "gateway_project.home.add_overview",
     "STYLES": [
         lambda request: static("tollgate/usage.css"),
         lambda request: static("tollgate/admin.css"),
+        lambda request: static("tollgate/admin-pages.css"),
+        lambda request: static("tollgate/monitors.css"),
     ],
     "COLORS": {
         "primary": {
@@ -84,6 +86,7 @@ UNFOLD: dict[str, Any] = {
                 "Logins",
                 _list("Users", "person", "auth.user"),
                 _list("Groups", "group", "auth.group"),
+                _list("Tokens", "token", "organisations_app.admintoken"),
                 _list("Audit", "history", "organisations_app.auditentry"),
             ),
         ],

@@ -1,5 +1,6 @@
 """What an attempt came to: delivered, tried again later, given up, or the monitor switched off (rule 7.10)."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -43,63 +44,75 @@ class Outcome:
     wait_seconds: float | None = None
 
 
-def record(delivery: Delivery, result: Result, outcome: Outcome | None = None) -> Outcome | None:
-    """Writes the attempt and its consequences in one transaction.
+Sent = tuple[Delivery, Result]
 
-    `outcome` is what was decided for the others of the same digest, so that they stay together. None if the claim was
-    lost: then another worker decides.
+
+def record(answered: Sequence[Sent], outcome: Outcome | None = None) -> list[Outcome | None]:
+    """Writes these attempts and their consequences in one transaction; returns what was decided for each.
+
+    `outcome` is what was decided for all of one digest, so that they stay together. None stands for a delivery whose
+    claim was lost: another worker decides.
     """
-    is_webhook = delivery.channel == Delivery.Channel.WEBHOOK
     with transaction.atomic():
-        outcome = outcome or _outcome(delivery, result)
-        if not claims.still_ours(delivery).update(**_changes(delivery, result, outcome)):
-            return None
-        write_attempt(delivery, result)
-        if is_webhook and delivery.attempt_count == 0 and delivery.monitor is not None:
-            _remember_pace(delivery.monitor, delivery.subject, result)
-        if is_webhook and delivery.monitor is not None:
-            _count_for_monitor(delivery.monitor, result)
-        elif delivery.developer is not None and result.permanent and result.status_code:
-            refuse_address(delivery.developer, delivery.recipient)
-    return outcome
+        off = _switched_off(answered)
+        decided = [outcome or outcome_of(each, result, each.monitor_id in off) for each, result in answered]
+        outcomes = [_settle(*sent, each) for sent, each in zip(answered, decided, strict=True)]
+        ours = [sent for sent, settled in zip(answered, outcomes, strict=True) if settled]
+        write_attempts(ours)
+        _remember_paces(ours)
+        _count_for_monitors([sent for sent in ours if sent[0].channel == Delivery.Channel.WEBHOOK])
+        for delivery, result in ours:
+            if delivery.developer is not None and result.permanent and result.status_code:
+                refuse_address(delivery.developer, delivery.recipient)
+    return outcomes
 
 
-def write_attempt(delivery: Delivery, result: Result) -> Attempt:
-    return Attempt.objects.create(
-        delivery=delivery,
-        number=delivery.attempt_count + 1,
-        started_at=result.started_at,
-        duration_ms=result.duration_ms,
-        status_code=result.status_code,
-        error=result.error[:500],
-        response_body=result.response_body,
+def _settle(delivery: Delivery, result: Result, outcome: Outcome) -> Outcome | None:
+    return outcome if claims.still_ours(delivery).update(**_changes(delivery, result, outcome)) else None
+
+
+def write_attempts(answered: Sequence[Sent]) -> list[Attempt]:
+    return Attempt.objects.bulk_create(
+        Attempt(
+            delivery=delivery,
+            number=delivery.attempt_count + 1,
+            started_at=result.started_at,
+            duration_ms=result.duration_ms,
+            status_code=result.status_code,
+            error=result.error[:500],
+            response_body=result.response_body,
+        )
+        for delivery, result in answered
     )
 
 
-def erase_key(event_id: int) -> None:
-    """Erases an event's encrypted key when nothing is left to deliver.
+def erase_keys(deliveries: Iterable[Delivery]) -> None:
+    """Erases the encrypted keys of these deliveries' events when nothing is left to deliver of them.
 
     After the commit: the last of several to finish sees it.
     """
-    unfinished = Delivery.objects.filter(event=OuterRef("pk"), status__in=claims.OPEN)
-    TriggerEvent.objects.filter(~Exists(unfinished), pk=event_id).exclude(key_sealed="").update(key_sealed="")
+    events = {each.event.pk for each in deliveries if each.event and each.event.key_sealed}
+    if events:
+        unfinished = Delivery.objects.filter(event=OuterRef("pk"), status__in=claims.OPEN)
+        TriggerEvent.objects.filter(~Exists(unfinished), pk__in=events).exclude(key_sealed="").update(key_sealed="")
 
 
-def _outcome(delivery: Delivery, result: Result) -> Outcome:
+def outcome_of(delivery: Delivery, result: Result, was_switched_off: bool = False) -> Outcome:
     if not result.error:
         return Outcome(Status.DELIVERED)
-    if _was_switched_off(delivery):
+    if was_switched_off:
         return Outcome(Status.CANCELLED)
     tried = delivery.round_attempts + 1
     wait = None if result.permanent else retries.wait_seconds(tried, result.retry_after, result.ended_at)
     return Outcome(Status.FAILED) if wait is None else Outcome(Status.PENDING, wait)
 
 
-def _was_switched_off(delivery: Delivery) -> bool:
-    """While we were sending."""
-    if delivery.channel != Delivery.Channel.WEBHOOK or not delivery.monitor_id:
-        return False
-    return not Monitor.objects.filter(pk=delivery.monitor_id, is_enabled=True).exists()
+def _switched_off(answered: Sequence[Sent]) -> set[int]:
+    """Monitors that were, while we sent for them in vain."""
+    webhooks = [sent for sent in answered if sent[0].channel == Delivery.Channel.WEBHOOK]
+    failed = {delivery.monitor.pk for delivery, result in webhooks if result.error and delivery.monitor}
+    on = Monitor.objects.filter(pk__in=failed, is_enabled=True).values_list("pk", flat=True) if failed else ()
+    return failed.difference(on)
 
 
 def _changes(delivery: Delivery, result: Result, outcome: Outcome) -> dict[str, object]:
@@ -115,29 +128,45 @@ def _changes(delivery: Delivery, result: Result, outcome: Outcome) -> dict[str, 
     }
 
 
-def _remember_pace(monitor: Monitor, subject: str, result: Result) -> None:
+def _remember_paces(answered: Sequence[Sent]) -> None:
     """The end of the attempt counts: the receiver saw it then at the latest, so the next one cannot come too early."""
-    if monitor.event_timeout > 0:
-        pace = Pacing(monitor=monitor, subject=subject, last_first_attempt_at=result.ended_at)
+    paces = [
+        Pacing(monitor=delivery.monitor, subject=delivery.subject, last_first_attempt_at=result.ended_at)
+        for delivery, result in answered
+        if delivery.monitor and delivery.monitor.event_timeout > 0 and _begins_pace(delivery)
+    ]
+    if paces:
         Pacing.objects.bulk_create(
-            [pace], update_conflicts=True, unique_fields=["monitor", "subject"], update_fields=["last_first_attempt_at"]
+            paces, update_conflicts=True, unique_fields=["monitor", "subject"], update_fields=["last_first_attempt_at"]
         )
 
 
-def _count_for_monitor(monitor: Monitor, result: Result) -> None:
-    """Failures in a row, and what they lead to."""
-    row = Monitor.objects.filter(pk=monitor.pk)
-    if not result.error:
+def _begins_pace(delivery: Delivery) -> bool:
+    return delivery.channel == Delivery.Channel.WEBHOOK and delivery.attempt_count == 0
+
+
+def _count_for_monitors(answered: Sequence[Sent]) -> None:
+    """In the order of their ids: two workers must not wait for each other."""
+    monitors = {delivery.monitor.pk: delivery.monitor for delivery, _ in answered if delivery.monitor}
+    for pk in sorted(monitors):
+        _count(monitors[pk], [result for delivery, result in answered if delivery.monitor_id == pk])
+
+
+def _count(monitor: Monitor, results: Sequence[Result]) -> None:
+    """Failures in a row, and what they lead to. One success among answers of the same moment ends the row."""
+    row, failures = Monitor.objects.filter(pk=monitor.pk), [result for result in results if result.error]
+    if any(result.status_code == GONE for result in failures):
+        switch_off(monitor.pk, "The receiver answered 410 Gone: it wants no more webhooks.")
+    if len(failures) < len(results):
         # As it was when we claimed: a failure that came meanwhile is forgotten by the next success.
         if monitor.failures_in_row:
             row.update(failures_in_row=0, failing_since=None)
         return
+    last = failures[-1]
     row.update(
-        failures_in_row=F("failures_in_row") + 1, failing_since=Coalesce("failing_since", Value(result.started_at))
+        failures_in_row=F("failures_in_row") + len(failures),
+        failing_since=Coalesce("failing_since", Value(failures[0].started_at)),
     )
-    if result.status_code == GONE:
-        switch_off(monitor.pk, "The receiver answered 410 Gone: it wants no more webhooks.")
-        return
-    since = result.ended_at - MAX_FAILING
+    since = last.ended_at - MAX_FAILING
     if row.filter(failures_in_row__gte=MAX_FAILURES_IN_ROW, failing_since__lte=since).exists():
-        switch_off(monitor.pk, f"Every attempt failed for {MAX_FAILING.days} days, the last one with: {result.error}")
+        switch_off(monitor.pk, f"Every attempt failed for {MAX_FAILING.days} days, the last one with: {last.error}")

@@ -56,6 +56,22 @@ TEST_EVENT_NAME = "TriggerTest"
 MAX_TEMPLATE_LENGTH = 64_000
 MAX_DEPTH = 50
 
+SAMPLE = TriggerEvent(
+    pk=4711,
+    kind=TriggerEvent.Kind.KEY,
+    organisation_id="acme",
+    key_id="key_4QmXc0RkT1vZ8sYa",
+    key_hint="tg_…Qz9B",
+    api_id="orders",
+    alias="Web shop",
+    threshold="80",
+    used=800,
+    quota_max=1000,
+    period_start_ms=1_767_225_600_000,
+    period_end_ms=1_767_312_000_000,
+    occurred_at=datetime(2026, 1, 1, 14, 5, tzinfo=UTC),
+)
+
 PLACEHOLDER = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 # Private-use signs: they stand for the raw key in a stored body, and are taken out of everything else that goes into
 # one.
@@ -85,11 +101,15 @@ def parse(text: str) -> Any:
 
 
 def _check_placeholders(text: str) -> None:
-    """In the text as it was written, because there each has its line."""
-    for found in PLACEHOLDER.finditer(text):
-        if found[1] not in NAMES and found[1] not in TYK_NAMES:
-            line = text.count("\n", 0, found.start()) + 1
-            raise TemplateError(f"line {line}: {_unknown(found[1])}")
+    """In the text as it was written, because there each has its line. Two braces in a row are always in a text of the
+    document: nothing else in JSON has them. A text does not go on in the next line, and so does no placeholder.
+    """
+    for number, line in enumerate(text.split("\n"), 1):
+        for found in PLACEHOLDER.finditer(line):
+            if found[1] not in NAMES and found[1] not in TYK_NAMES:
+                raise TemplateError(f"line {number}: {_unknown(found[1])}")
+        if "{{" in PLACEHOLDER.sub("", line):
+            raise TemplateError(f"line {number}: has an unclosed placeholder; write {{{{ name }}}}")
 
 
 def _unknown(name: str) -> str:
@@ -189,6 +209,12 @@ def _json(document: Any) -> str:
 def body_of(monitor: Monitor, event: TriggerEvent) -> str:
     """What this monitor sends about this recorded event, the key left out. Raises TemplateError."""
     return render(template_of(monitor.template, monitor.template_path), values_of(event))
+
+
+def sample_body(template: str, template_path: str) -> str:
+    """What a template makes of a sample event, laid out for people. Raises TemplateError."""
+    body = with_key(render(template_of(template, template_path), values_of(SAMPLE)), SAMPLE.key_hint)
+    return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
 
 
 def values_of(event: TriggerEvent) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Delivering: claim, send, record. The network is never touched inside a transaction (rules 7.9, 7.10, 9.5)."""
 
 import logging
-import random
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -10,20 +10,27 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from monitors_app import attempts, bodies, claims, emails, transports, webhooks
+from monitors_app import attempts, bodies, claims, rounds, sending
+from monitors_app.attempts import Outcome, Sent
 from monitors_app.audience import listens
 from monitors_app.models import Attempt, Delivery, Monitor
-from monitors_app.transports import Answer, Email, TransportError, Webhook
+from monitors_app.transports import TransportError
 from monitors_app.wakeups import wake
-from organisations_app.sealing import SealBroken
 
 logger = logging.getLogger(__name__)
 
+Channel = Delivery.Channel
 Status = Delivery.Status
 # How long a worker stays with one target before it looks at what else waits.
-STINT_SECONDS = 2.0
+STINT_SECONDS = 1.0
+# How many deliveries are claimed at a time for a target that answers. What a killed worker had claimed waits for the
+# end of the claim, and what it had sent is sent again.
+BATCH = 20
+# How long answers are collected before they are recorded together.
+LINGER_SECONDS = 0.1
+# How long a worker's thread waits for a target that is silent.
+PATIENCE_SECONDS = 0.3
 TEST_PAUSE = timedelta(seconds=5)
-HIDDEN = "[hidden]"
 
 
 class TestThrottled(Exception):
@@ -33,40 +40,120 @@ class TestThrottled(Exception):
 
 
 def deliver(delivery_id: int) -> None:
-    """One attempt of one delivery, if it is due and nobody else is at it; then, for a short stint, of what waits for
-    the same target.
+    """Delivers what is due to this delivery's target, for a short stint, if nobody else is at it; of e-mails, this one.
 
     Deliveries to a busy target are not queued with the others': whoever is at it goes on with them.
     """
-    ends = time.monotonic() + STINT_SECONDS
-    channel = Delivery.objects.filter(pk=delivery_id).values_list("channel", flat=True).first()
-    delivery = claims.claim(delivery_id, channel, timezone.now()) if channel else None
-    while delivery:
-        _handle(delivery)
-        if time.monotonic() >= ends:
-            _pass_on(delivery.target)
+    found = Delivery.objects.filter(pk=delivery_id).values_list("channel", "target").first()
+    channel, target = found or ("", "")
+    if channel == Channel.WEBHOOK:
+        _work_for(target)
+    elif channel == Channel.EMAIL:
+        _mail(claims.claim_email(delivery_id, timezone.now()))
+
+
+def _mail(together: Sequence[Delivery]) -> None:
+    if wanted := _wanted(together):
+        result = sending.send(*wanted)
+        outcome = attempts.outcome_of(wanted[0], result)
+        _record([(each, result) for each in wanted], outcome)
+
+
+def _work_for(target: str) -> None:
+    """Begins with as many as can be sent at once, and takes more at a time while the target answers."""
+    ends, at_most = time.monotonic() + STINT_SECONDS, None
+    while True:
+        batch = claims.claim_for(target, timezone.now(), at_most)
+        if not batch.deliveries:
             return
-        delivery = claims.claim_next(delivery.target, timezone.now())
-
-
-def _handle(delivery: Delivery) -> None:
-    now = timezone.now()
-    if not _still_wanted(delivery):
-        claims.still_ours(delivery).update(
-            status=Status.CANCELLED, claimed_until=None, next_attempt_at=None, finished_at=now
-        )
-        _erase_key(delivery)
-    elif until := claims.held_until(delivery, now):
-        claims.release(delivery, until)
-        wake(delivery.pk, delivery.channel, (until - now).total_seconds())
-    else:
-        _attempt(delivery)
+        is_quick = _send(_due(_wanted(batch.deliveries)), batch.places)
+        at_most = BATCH if is_quick else None
+        if time.monotonic() >= ends:
+            _pass_on(target)
+            return
 
 
 def _pass_on(target: str) -> None:
     """Everybody gets a turn: the rest of a long queue lines up behind the others' deliveries."""
-    if waiting := claims.waiting_for(target, timezone.now()):
-        wake(random.choice(waiting), Delivery.Channel.WEBHOOK)
+    if waiting := claims.due_to(target, timezone.now()).values_list("pk", flat=True).first():
+        wake(waiting, Channel.WEBHOOK)
+
+
+def _wanted(claimed: Sequence[Delivery]) -> list[Delivery]:
+    """Without those that nobody wants any more: they are cancelled."""
+    unwanted = [each for each in claimed if not _is_wanted(each)]
+    if unwanted:
+        claims.cancel(unwanted, timezone.now())
+        attempts.erase_keys(unwanted)
+    return [each for each in claimed if each not in unwanted]
+
+
+def _is_wanted(delivery: Delivery) -> bool:
+    if delivery.is_notice:
+        return delivery.monitor is not None and not delivery.monitor.is_enabled
+    if delivery.channel == Channel.WEBHOOK:
+        return delivery.monitor is not None and delivery.monitor.is_enabled
+    return delivery.developer is not None and listens(delivery.developer)
+
+
+def _due(claimed: Sequence[Delivery]) -> list[Delivery]:
+    """Without those that `event_timeout` still holds: they wait."""
+    now = timezone.now()
+    held = claims.held_until(claimed, now)
+    for each in claimed:
+        if until := held.get(each.pk):
+            claims.hold(each, until)
+            wake(each.pk, each.channel, (until - now).total_seconds())
+    return [each for each in claimed if each.pk not in held]
+
+
+def _send(claimed: Sequence[Delivery], places: int) -> bool:
+    """Sends webhooks and records the answers as they come; False if the target keeps us waiting and was left.
+
+    Until it answers, others use our database connection. Inside somebody's transaction there are no others.
+    """
+    under_way = rounds.Round(claimed, places, sending.post, _take_late)
+    try:
+        is_over = _record_as_they_come(under_way)
+    finally:
+        not_begun = under_way.rest()  # whatever happened: nothing is sent that nobody would record
+    # Given back before the last answers are recorded: a 410 among them cancels what waits.
+    claims.release(not_begun)
+    _record(under_way.take())
+    return is_over
+
+
+def _record_as_they_come(under_way: rounds.Round) -> bool:
+    """Until the round is over, or the target was silent for too long and could be left (False)."""
+    silent_since, may_leave = time.monotonic(), not connection.in_atomic_block
+    while not under_way.wait(LINGER_SECONDS):
+        if answered := under_way.take():
+            silent_since = time.monotonic()
+            _record(answered)
+        elif may_leave:
+            connection.close()
+            if time.monotonic() - silent_since >= PATIENCE_SECONDS:
+                claims.release(under_way.rest())
+                if under_way.leave():
+                    return False
+    return True
+
+
+def _take_late(sent: Sent) -> None:
+    """A place is free again, and perhaps nobody is at this target any more."""
+    _record([sent])
+    _pass_on(sent[0].target)
+
+
+def _record(answered: Sequence[Sent], outcome: Outcome | None = None) -> None:
+    """`outcome` is what was decided for all of a digest together; its first wakes the others."""
+    outcomes = attempts.record(answered, outcome) if answered else []
+    for (delivery, _), decided in zip(answered, outcomes, strict=True):
+        if decided is None:
+            logger.warning("another worker took over a delivery while it was sent", extra={"delivery": delivery.pk})
+        elif decided.wait_seconds is not None and (outcome is None or delivery is answered[0][0]):
+            wake(delivery.pk, delivery.channel, decided.wait_seconds)
+    attempts.erase_keys([delivery for delivery, _ in answered])
 
 
 def sweep() -> int:
@@ -97,73 +184,6 @@ def redeliver(delivery: Delivery) -> bool:
     return bool(asked)
 
 
-def _still_wanted(delivery: Delivery) -> bool:
-    if delivery.is_notice:
-        return delivery.monitor is not None and not delivery.monitor.is_enabled
-    if delivery.channel == Delivery.Channel.WEBHOOK:
-        return delivery.monitor is not None and delivery.monitor.is_enabled
-    return delivery.developer is not None and listens(delivery.developer)
-
-
-def _attempt(delivery: Delivery) -> None:
-    together = claims.claim_digest(delivery, timezone.now()) if delivery.in_digest else [delivery]
-    result = send(*together)
-    outcome: attempts.Outcome | None = None
-    for each in together:
-        outcome = attempts.record(each, result, outcome)
-        if outcome is None:
-            logger.warning("another worker took over a delivery while it was sent", extra={"delivery": each.pk})
-            return
-        _erase_key(each)
-    if outcome and outcome.wait_seconds is not None:
-        wake(delivery.pk, delivery.channel, outcome.wait_seconds)
-
-
-def _erase_key(delivery: Delivery) -> None:
-    if delivery.event_id:
-        attempts.erase_key(delivery.event_id)
-
-
-def send(delivery: Delivery, *others: Delivery) -> attempts.Result:
-    """Sends a claimed delivery over its channel, with the others of its digest. Never raises for what a receiver does.
-
-    A receiver may keep us waiting for seconds: until it answers, others use our database connection.
-    """
-    started_at, clock = timezone.now(), time.monotonic()
-    error: TransportError | None = None
-    try:
-        letter = _letter(started_at, delivery, *others)
-        if not connection.in_atomic_block:
-            connection.close()
-        answer = transports.send(letter)
-    except TransportError as failure:
-        error, answer = failure, failure.answer
-    return attempts.Result(
-        started_at=started_at,
-        duration_ms=round((time.monotonic() - clock) * 1000),
-        status_code=answer.status_code,
-        error=error.message if error else "",
-        permanent=error.permanent if error else False,
-        retry_after=answer.retry_after,
-        response_body=_storable(delivery, answer),
-    )
-
-
-def _letter(now: datetime, delivery: Delivery, *others: Delivery) -> Webhook | Email:
-    try:
-        if delivery.channel == Delivery.Channel.WEBHOOK:
-            return webhooks.webhook_of(delivery, now)
-        if delivery.is_notice:
-            return emails.notice_of(delivery)
-        return emails.digest_of([delivery, *others]) if others else emails.email_of(delivery)
-    except SealBroken as error:
-        raise TransportError(f"The monitor's secrets cannot be read: {error}") from None
-
-
-def _storable(delivery: Delivery, answer: Answer) -> str:
-    return transports.without_secrets(answer, webhooks.secrets_of(delivery), HIDDEN) if answer.body else ""
-
-
 # --- tests of a monitor -----------------------------------------------------------------------------------------------
 
 
@@ -175,7 +195,7 @@ def send_test(monitor: Monitor) -> Attempt:
     """
     now = timezone.now()
     delivery = _new_test(monitor, now)
-    return _finish_test(delivery, send(delivery))
+    return _finish_test(delivery, sending.send(delivery))
 
 
 def _new_test(monitor: Monitor, now: datetime) -> Delivery:
@@ -218,4 +238,4 @@ def _finish_test(delivery: Delivery, result: attempts.Result) -> Attempt:
             first_attempt_at=result.started_at,
             finished_at=result.ended_at,
         )
-        return attempts.write_attempt(delivery, result)
+        return attempts.write_attempts([(delivery, result)])[0]

@@ -1,4 +1,4 @@
-"""The e-mail that tells a developer of a threshold: the recorded facts, in text and HTML, key masked (rule 7.12)."""
+"""E-mails about thresholds, and the notice of a monitor's end: in text and HTML, keys masked (rules 7.10, 7.12)."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -113,10 +113,12 @@ def notice_of(delivery: Delivery) -> Email:
     monitor = delivery.monitor
     if monitor is None:
         raise TransportError("The monitor is gone.", permanent=True)
-    context = {"monitor": monitor, "admin_url": f"{settings.GATEWAY_PUBLIC_URL}/admin/"}
+    headline = f"Monitor switched off: {one_line(monitor.name)}"
+    context = {"headline": headline, "monitor": monitor, "admin_url": f"{settings.GATEWAY_PUBLIC_URL}/admin/"}
     return Email(
         to=delivery.recipient,
-        subject=f"Monitor switched off: {one_line(monitor.name)}",
+        subject=headline,
         text=render_to_string("monitors/email/switched_off.txt", context).strip() + "\n",
+        html=render_to_string("monitors/email/switched_off.html", context),
         headers=_headers(delivery),
     )

@@ -98,13 +98,18 @@ def _prepare(event: TriggerEvent, monitors: Sequence[Monitor]) -> None:
 
 
 def _unrecorded(events: Sequence[TriggerEvent]) -> list[TriggerEvent]:
-    """Those that the ledger does not have yet, each once, in order."""
+    """Those that the ledger does not have yet, each once, in the order in which they first came: a counter that was
+    lost and restored fires once more, perhaps after later ones.
+    """
     counters = {event.counter for event in events}
     starts = {event.period_start_ms for event in events}
     recorded = TriggerEvent.objects.filter(counter__in=counters, period_start_ms__in=starts)
     known = set(recorded.values_list("counter", "period_start_ms", "source", "threshold"))
-    new = {_identity(event): event for event in reversed(events) if _identity(event) not in known}
-    return list(reversed(new.values()))
+    new: dict[tuple[str, int, str, str], TriggerEvent] = {}
+    for event in events:
+        if _identity(event) not in known:
+            new.setdefault(_identity(event), event)
+    return list(new.values())
 
 
 def _identity(event: TriggerEvent) -> tuple[str, int, str, str]:

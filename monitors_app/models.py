@@ -218,25 +218,28 @@ class Delivery(models.Model):
                 condition=Q(status__in=["pending", "sending", "delivered", "failed", "cancelled"]),
                 name="delivery_status_known",
             ),
+            models.CheckConstraint(
+                condition=Q(finished_at=None) | ~Q(status__in=["pending", "sending"]), name="delivery_open_or_finished"
+            ),
         ]
         indexes = [
-            models.Index(
-                fields=["next_attempt_at"], condition=Q(status__in=["pending", "sending"]), name="delivery_due"
-            ),
+            # "Open" is said as finished_at IS NULL: SQLite does not see that a list of states implies another one.
+            models.Index(fields=["next_attempt_at"], condition=Q(finished_at=None), name="delivery_open_due"),
             models.Index(
                 fields=["monitor", "subject", "id"],
-                condition=Q(status__in=["pending", "sending"], attempt_count=0),
-                name="delivery_order",
+                condition=Q(finished_at=None, attempt_count=0),
+                name="delivery_open_order",
             ),
             models.Index(
-                fields=["target", "next_attempt_at"],
-                condition=Q(status__in=["pending", "sending"]),
-                name="delivery_of_target",
+                fields=["target", "next_attempt_at", "id"],
+                condition=Q(finished_at=None),
+                name="delivery_open_of_target",
             ),
+            models.Index(fields=["target", "claimed_until"], condition=Q(status="sending"), name="delivery_in_flight"),
             models.Index(
                 fields=["developer", "id"],
-                condition=Q(status__in=["pending", "sending"], in_digest=True),
-                name="delivery_digest",
+                condition=Q(finished_at=None, in_digest=True),
+                name="delivery_open_digest",
             ),
             models.Index(fields=["finished_at"], condition=~Q(body=""), name="delivery_body_kept"),
         ]

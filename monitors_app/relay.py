@@ -5,12 +5,11 @@ already.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 
 from django.db import DataError, IntegrityError
 
-from monitors_app import claims, ledger, outbox
+from monitors_app import ledger, outbox
 from monitors_app.models import Delivery
 from monitors_app.outbox import Entry
 from monitors_app.wakeups import wake
@@ -75,18 +74,13 @@ def _one_by_one(bucket: int, entries: Sequence[Entry]) -> list[Delivery]:
 
 
 def first_in_line(deliveries: Sequence[Delivery]) -> list[Delivery]:
-    """Those that may be sent at once: one webhook about each subject, few to each target, and all e-mails but those of
-    a digest. Who sends them goes on with the others.
-    """
-    subjects: set[tuple[int, str]] = set()
-    targets: Counter[str] = Counter()
+    """One webhook to each target, and all e-mails but those of a digest. Who sends them goes on with the others."""
+    targets: set[str] = set()
     first = []
     for delivery in deliveries:
-        line = (delivery.monitor_id or 0, delivery.subject)
-        if delivery.monitor_id is None:
+        if delivery.channel == Delivery.Channel.EMAIL:
             first += [] if delivery.in_digest else [delivery]
-        elif line not in subjects and targets[delivery.target] < claims.MAX_PER_TARGET:
-            subjects.add(line)
-            targets[delivery.target] += 1
+        elif delivery.target not in targets:
+            targets.add(delivery.target)
             first.append(delivery)
     return first

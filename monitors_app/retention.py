@@ -31,9 +31,11 @@ def prune(now: datetime) -> int:
 
 def erase_leftover_keys() -> int:
     """Encrypted keys of events whose deliveries are all finished: normally erased at once, unless a worker died just
-    then.
+    then. Looks before it writes: on SQLite everybody else would have to wait for the look.
     """
-    return TriggerEvent.objects.exclude(key_sealed="").filter(~_unfinished()).update(key_sealed="")
+    leftover = TriggerEvent.objects.exclude(key_sealed="").filter(~_unfinished())
+    ids = list(leftover.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    return leftover.filter(pk__in=ids).update(key_sealed="") if ids else 0
 
 
 def _forget_old_secrets(now: datetime) -> None:

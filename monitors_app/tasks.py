@@ -4,11 +4,13 @@ Arguments are ids only; every task may run twice, late, or not at all, and nothi
 """
 
 import logging
+from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_shutdown
 from django.utils import timezone
 
-from monitors_app import delivery, retention
+from monitors_app import delivery, retention, rounds, transports
 from monitors_app import relay as relaying
 from sessions_app.engine.types import StoreUnavailable
 
@@ -46,3 +48,9 @@ def sweep_deliveries() -> None:
 @shared_task
 def prune() -> None:
     retention.prune(timezone.now())
+
+
+@worker_shutdown.connect
+def wait_for_late_answers(**_: Any) -> None:
+    """What is still under way ends by itself soon; else it would be sent again by another worker."""
+    rounds.late.drain(transports.TOTAL_SECONDS)

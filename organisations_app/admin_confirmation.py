@@ -1,6 +1,5 @@
 """A page that asks before an admin action is done, with room for a reason. Actions run on POST only."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from organisations_app.audit import Actor
 
 CONFIRMED = "confirmed"  # the POST member that tells the answer from the question
+LISTED = 20
 
 
 class ReasonForm(forms.Form):
@@ -33,7 +33,10 @@ class ReasonForm(forms.Form):
 
 @dataclass(frozen=True)
 class Question:
-    """What the page asks. `objects` are listed; `action` is the name of a bulk action that the answer returns to."""
+    """What the page asks. `objects` are listed; `action` is the name of a bulk action that the answer returns to.
+
+    `total` is given when all that match are meant, of which `objects` are only the first.
+    """
 
     title: str
     text: str
@@ -42,6 +45,12 @@ class Question:
     objects: list[Any] = field(default_factory=list)
     action: str = ""
     is_danger: bool = True
+    total: int = 0
+
+    @property
+    def unlisted(self) -> int:
+        """How many objects the page does not name."""
+        return max(self.total, len(self.objects)) - len(self.objects[:LISTED])
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -62,10 +71,13 @@ def ask(admin: ModelAdmin, request: HttpRequest, question: Question, form: forms
         "form": form,
         "confirmed": CONFIRMED,
         "checkbox_name": ACTION_CHECKBOX_NAME,
-        "selected": _selected(question.objects) if question.action else [],
+        "selected": _selected(question) if question.action else [],
+        "listed": question.objects[:LISTED],
     }
     return TemplateResponse(request, "organisations_app/admin/confirm.html", context)
 
 
-def _selected(objects: Iterable[Any]) -> list[str]:
+def _selected(question: Question) -> list[str]:
+    """Django looks at "all that match" only when something is selected, too: one is enough."""
+    objects = question.objects[:1] if question.total else question.objects
     return [str(obj.pk) for obj in objects]

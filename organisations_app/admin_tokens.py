@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -14,12 +15,14 @@ from organisations_app import audit
 from organisations_app.audit import Actor
 from organisations_app.models import AdminToken
 from organisations_app.secret_texts import is_intact, keyed_digest, new_secret_text
+from organisations_app.tenancy import organisations_for
 
 PREFIX = "tgat_"
 WRITABLE = (
     "organisations",
     "developers",
     "applications",
+    "attributes",
     "apis",
     "policies",
     "keys",
@@ -48,6 +51,40 @@ class Reach:
 
 
 EVERYTHING = Reach(frozenset(SCOPES))
+
+
+# What a member of staff must be allowed to view or change for each resource.
+MODELS = {
+    "organisations": "organisations_app.{}_organisation",
+    "developers": "organisations_app.{}_developer",
+    "applications": "organisations_app.{}_application",
+    "attributes": "organisations_app.{}_attributedefinition",
+    "apis": "policies_app.{}_api",
+    "policies": "policies_app.{}_policy",
+    "keys": "sessions_app.{}_key",
+    "monitors": "monitors_app.{}_monitor",
+    "deliveries": "monitors_app.{}_delivery",
+    "tokens": "organisations_app.{}_admintoken",
+    "events": "monitors_app.{}_triggerevent",
+    "usage": "sessions_app.{}_key",
+    "audit": "organisations_app.{}_auditentry",
+}
+VERBS = {"read": "view", "write": "change"}
+
+
+def reach_of_staff(user: Any, organisation_id: str | None = None) -> Reach:
+    """What a member of staff may hand on, in this organisation if it is one of theirs."""
+    scopes = frozenset(scope for scope in SCOPES if user.has_perm(_permission(scope)))
+    organisations = organisations_for(user)
+    if organisations is None:
+        return Reach(scopes)
+    mine = organisation_id if organisation_id in organisations else min(organisations, default="")
+    return Reach(scopes, mine)
+
+
+def _permission(scope: str) -> str:
+    resource, _, right = scope.partition(":")
+    return MODELS[resource].format(VERBS[right])
 
 
 @transaction.atomic

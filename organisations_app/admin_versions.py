@@ -10,12 +10,12 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
+from organisations_app.admin_staleness import StaleSafeAdmin
 from organisations_app.versions import bump
 
 
-class VersionedAdmin(ModelAdmin):
+class VersionedAdmin(StaleSafeAdmin):
     """Subclasses answer `config_scopes`."""
 
     def config_scopes(self, obj: Any) -> Iterable[str]:

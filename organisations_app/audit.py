@@ -1,7 +1,7 @@
 """Who did what, when and why: entries that are only ever added (rules 2.10, 2.12)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from organisations_app.models import AuditEntry
@@ -35,6 +35,34 @@ class Subject:
     organisation_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What was done to one subject, with what it was before and after."""
+
+    action: str
+    subject: Subject
+    reason: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+
+def record_all(actor: Actor, acts: Iterable[Act]) -> list[AuditEntry]:
+    """Adds an entry for each. To be called in the transaction of what it tells of."""
+    return AuditEntry.objects.bulk_create(
+        AuditEntry(
+            actor=actor.name,
+            action=act.action,
+            subject_kind=act.subject.kind,
+            subject_id=act.subject.id,
+            organisation_id=act.subject.organisation_id,
+            reason=act.reason[:500],
+            before=dict(act.before),
+            after=dict(act.after),
+        )
+        for act in acts
+    )
+
+
 def record(
     actor: Actor,
     action: str,
@@ -44,17 +72,9 @@ def record(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
-    """Adds an entry. To be called in the transaction of what it tells of."""
-    return AuditEntry.objects.create(
-        actor=actor.name,
-        action=action,
-        subject_kind=subject.kind,
-        subject_id=subject.id,
-        organisation_id=subject.organisation_id,
-        reason=reason[:500],
-        before=dict(before or {}),
-        after=dict(after or {}),
-    )
+    """As record_all, of one."""
+    [entry] = record_all(actor, [Act(action, subject, reason, before or {}, after or {})])
+    return entry
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -136,6 +136,22 @@ class Application(models.Model):
             raise ValidationError({"developer": "The developer belongs to another organisation."})
 
 
+class StaffConfinement(models.Model):
+    """Confines a member of staff to organisations. A row without any, as after the last one was deleted, shows nothing;
+    no row shows all.
+    """
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="confinement")
+    organisations = models.ManyToManyField(Organisation, blank=True, related_name="+")
+
+    class Meta:
+        verbose_name = "confinement to organisations"
+        verbose_name_plural = "confinement to organisations"
+
+    def __str__(self) -> str:
+        return f"Confinement of {self.user}"
+
+
 class ConfigVersion(models.Model):
     """How often the configuration of one scope changed: `gateway`, `org:<id>` or `key:<org>:<id>`.
 

@@ -1,13 +1,17 @@
-"""Who may see what: every page of a developer, and every resource of the REST API, takes its rows through these
-functions, and only through them.
+"""Who may see what: every page of a developer or of the admin, and every resource of the REST API, takes its rows
+through these functions, and only through them.
+
+What belongs to no organisation (the gateway's monitor, monitors and tokens for all, groups, logins that are no
+developer's) is the operator's: who is bound to organisations does not see it.
 """
 
+from collections.abc import Collection
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Model, Q, QuerySet
 
-from organisations_app.models import Application, Developer
+from organisations_app.models import Application, Developer, StaffConfinement
 
 Row = TypeVar("Row", bound=Model)
 
@@ -35,14 +39,30 @@ def applications_of(developer: Developer) -> QuerySet[Application]:
     return Application.objects.filter(developer=developer, organisation=developer.organisation_id)
 
 
-def within(rows: QuerySet[Row], organisation_id: str | None, *paths: str) -> QuerySet[Row]:
-    """Of `rows` those that belong to the organisation; None is every organisation.
+def organisations_for(user: Any) -> frozenset[str] | None:
+    """The organisations that a member of staff is confined to, maybe none; None is every organisation.
+
+    Superusers see all, and so does who was never confined. Asked of the database once for each request's `user`.
+    """
+    if user.is_superuser:
+        return None
+    if not hasattr(user, "_organisations"):
+        found = StaffConfinement.objects.filter(user=user.pk).values_list("organisations", flat=True)
+        ids = list(found)
+        user._organisations = frozenset(id for id in ids if id is not None) if ids else None
+    confined: frozenset[str] | None = user._organisations
+    return confined
+
+
+def within(rows: QuerySet[Row], organisations: str | Collection[str] | None, *paths: str) -> QuerySet[Row]:
+    """Of `rows` those that belong to the organisation, or to one of several; None is every organisation.
 
     `paths` are lookups that lead to an organisation's id; a row belongs to it by any of them.
     """
-    if organisation_id is None:
+    if organisations is None:
         return rows
-    owned_by = Q()
+    ids = [organisations] if isinstance(organisations, str) else sorted(organisations)
+    owned_by = Q(pk__in=[])
     for path in paths:
-        owned_by |= Q(**{path: organisation_id})
+        owned_by |= Q(**{f"{path}__in": ids})
     return rows.filter(owned_by)

@@ -1,21 +1,23 @@
-"""Admin of APIs and policies."""
+"""Admin of APIs and policies, as far as they can be told without keys and requests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from unfold.admin import StackedInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
 
+from organisations_app.admin_choices import NamedChoices
+from organisations_app.admin_lists import PagedAdmin
+from organisations_app.admin_tenancy import ConfinedChoices
 from organisations_app.admin_versions import VersionedAdmin
 from organisations_app.versions import GATEWAY
+from policies_app.api import policy_documents
 from policies_app.durations import quota_text, rate_text
-from policies_app.limit_forms import PERIOD_CONDITIONS, QUOTA_FIELDS, RATE_FIELDS, LimitsForm, SessionForm
+from policies_app.limit_forms import QUOTA_FIELDS, RATE_FIELDS, LimitsForm, SessionForm
 from policies_app.limits import threshold_label
-from policies_app.models import AccessRightFields, Api, LimitFields, Policy, PolicyAccess
+from policies_app.models import Api, LimitFields, Policy, PolicyAccess
 
 OWN_LIMITS = (
     "Own limits on this API",
@@ -23,7 +25,7 @@ OWN_LIMITS = (
 )
 
 
-class AccessInline(StackedInline):
+class AccessInline(NamedChoices, ConfinedChoices, StackedInline):
     """Access rights of a policy or key; limits of their own are shown when they are switched on."""
 
     form = LimitsForm
@@ -34,10 +36,6 @@ class AccessInline(StackedInline):
 
     class Media:
         js = ["tollgate/own-limits.js"]
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AccessRightFields]:
-        rights: QuerySet[AccessRightFields] = super().get_queryset(request).select_related("api")
-        return rights
 
 
 class PolicyAccessInline(AccessInline):
@@ -60,10 +58,11 @@ class LimitColumns:
         return ", ".join(f"{threshold_label(percent)} %" for percent in obj.trigger_limits) or "none"
 
 
-@admin.register(Policy)
-class PolicyAdmin(LimitColumns, VersionedAdmin):
+class PolicyAdmin(PagedAdmin, LimitColumns, VersionedAdmin):
+    """Registered by sessions_app, which knows the keys of a policy."""
+
     form = SessionForm
-    list_display = ["name", "organisation", "quota", "rate_limit", "thresholds", "keys_with_it", "status"]
+    list_display = ["name", "organisation", "quota", "rate_limit", "thresholds", "status"]
     list_filter = [("organisation", AutocompleteSelectFilter), ("is_inactive", BooleanRadioFilter)]
     list_filter_submit = True
     list_select_related = ["organisation"]
@@ -71,7 +70,6 @@ class PolicyAdmin(LimitColumns, VersionedAdmin):
     search_help_text = "Name, id or organisation"
     autocomplete_fields = ["organisation"]
     inlines = [PolicyAccessInline]
-    conditional_fields = PERIOD_CONDITIONS
     fieldsets = [
         (None, {"fields": ["name", "id", "organisation", "is_inactive"]}),
         ("Usage quotas", {"fields": QUOTA_FIELDS}),
@@ -87,7 +85,10 @@ class PolicyAdmin(LimitColumns, VersionedAdmin):
         ),
         (
             "Metadata",
-            {"fields": ["meta_data", "tags"], "description": "rate_limit_pattern in it makes keys share a counter."},
+            {
+                "fields": ["meta_data", "tags"],
+                "description": "With rate_limit_pattern in it, keys for which it computes the same value share counters.",
+            },
         ),
         ("Expiry", {"fields": ["key_expires_in"]}),
     ]
@@ -95,24 +96,20 @@ class PolicyAdmin(LimitColumns, VersionedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Policy | None = None) -> list[str]:
         return ["id"] if obj else []
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Policy]:
-        policies: QuerySet[Policy] = super().get_queryset(request)
-        return policies.annotate(key_count=Count("key_policies")).order_by("name", "id")
-
     def config_scopes(self, obj: Policy) -> Iterable[str]:
         return [GATEWAY]
 
-    @display(description="Keys", ordering="key_count")
-    def keys_with_it(self, obj: Any) -> int:
-        return int(obj.key_count)
+    def audit_document(self, obj: Policy) -> Mapping[str, Any]:
+        return policy_documents([obj])[0]
 
     @display(description="Status", ordering="is_inactive", label={"active": "success", "inactive": "warning"})
     def status(self, obj: Policy) -> str:
         return "inactive" if obj.is_inactive else "active"
 
 
-@admin.register(Api)
-class ApiAdmin(VersionedAdmin):
+class ApiAdmin(PagedAdmin, VersionedAdmin):
+    """Registered by sessions_app, which can send requests through the gateway."""
+
     list_display = ["name", "listen_path", "target", "organisation", "status"]
     list_filter = [("organisation", AutocompleteSelectFilter), ("is_active", BooleanRadioFilter)]
     list_filter_submit = True

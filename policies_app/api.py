@@ -1,8 +1,8 @@
 """`/api/v1/apis` and `/api/v1/policies`. Limits and access rights have Tyk's names here, too."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import django_filters
 from django.db import transaction
@@ -22,7 +22,7 @@ from organisations_app.tenancy import within
 from policies_app import catalogue
 from policies_app.drafts import PolicyDraft, api_names, save_policy_draft
 from policies_app.models import Api, Policy
-from policies_app.shapes import PolicyShape
+from policies_app.shapes import PolicyShape, ReplacedPolicyShape
 from policies_app.tyk import policy_from_tyk, policy_to_tyk
 
 # --- APIs -------------------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ class PolicyFilter(OwnedFilter):
 
 @extend_schema_view(
     create=extend_schema(request=PolicyShape, responses={201: PolicyShape}),
-    update=extend_schema(request=PolicyShape, responses=PolicyShape),
+    update=extend_schema(request=ReplacedPolicyShape, responses=PolicyShape),
     partial_update=extend_schema(request=PolicyShape, responses=PolicyShape),
 )
 class PolicyViewSet(Resource[Policy]):
@@ -135,9 +135,7 @@ class PolicyViewSet(Resource[Policy]):
     def partial_update(self, request: Request, pk: str) -> Response:
         """Changes the members that are sent."""
         policy = self.locked()
-        policy_from_tyk(request.data, policy_id=pk, organisation_id=policy.organisation_id, strict=True)
-        stored = {**policy_to_tyk(policy, policy.access.all()), "active": True, "is_inactive": policy.is_inactive}
-        return self.changed(policy, policy_from_tyk({**stored, **cast(dict[str, Any], request.data)}))
+        return self.changed(policy, policy_with(policy, request.data))
 
     @transaction.atomic
     def destroy(self, request: Request, pk: str) -> Response:
@@ -150,18 +148,12 @@ class PolicyViewSet(Resource[Policy]):
 
     def changed(self, policy: Policy, draft: PolicyDraft) -> Response:
         before = self.document(policy)
-        had = frozenset(right.api_id for right in policy.access.all())
-        document = self.saved(same_policy(draft, policy.pk), had)
+        document = self.saved(draft, policy)
         self.record("change", self.subject_of(policy.organisation_id, before), before=before, after=document)
         return answer(document)
 
-    def saved(self, draft: PolicyDraft, unchanged: frozenset[str] = frozenset()) -> dict[str, Any]:
-        """Here, unlike in Tyk's dialect, the organisation must exist. Raises DocumentError."""
-        if not within(Organisation.objects.all(), self.organisation_id, "pk").filter(pk=draft.organisation_id).exists():
-            raise refusal("/org_id", f"{draft.organisation_id} is no organisation that exists", "does_not_exist")
-        if self.organisation_id is not None:
-            check_apis({right.api_id for right in draft.rights} - unchanged, self.organisation_id)
-        policy = save_policy_draft(draft)
+    def saved(self, draft: PolicyDraft, before: Policy | None = None) -> dict[str, Any]:
+        policy = save_policy_draft(checked_policy(draft, self.organisations, before))
         return self.document(Policy.objects.prefetch_related("access").get(pk=policy.pk))
 
     def document(self, row: Policy) -> dict[str, Any]:
@@ -183,19 +175,44 @@ def _document(policy: Policy, shown: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name in members} | {"is_inactive": policy.is_inactive}
 
 
-def same_policy(draft: PolicyDraft, policy_id: str) -> PolicyDraft:
-    """Raises DocumentError for an attempt to rename."""
-    if draft.id != policy_id:
-        raise refusal("/id", f"must stay {policy_id}", "fixed")
+def policy_with(policy: Policy, members: Any) -> PolicyDraft:
+    """The policy as it would be with these members changed. Raises DocumentError."""
+    policy_from_tyk(members, policy_id=policy.pk, organisation_id=policy.organisation_id, strict=True)
+    stored = {**policy_to_tyk(policy, policy.access.all()), "active": True, "is_inactive": policy.is_inactive}
+    return policy_from_tyk({**stored, **members})
+
+
+def checked_policy(draft: PolicyDraft, bound_to: Collection[str] | None, before: Policy | None = None) -> PolicyDraft:
+    """Here, unlike in Tyk's dialect, the organisation must exist; for who is bound to one it and the APIs must be its
+    own. The id and the APIs that the policy had `before` stay. Raises DocumentError.
+    """
+    if before is not None and draft.id != before.pk:
+        raise refusal("/id", f"must stay {before.pk}", "fixed")
+    if not within(Organisation.objects.all(), bound_to, "pk").filter(pk=draft.organisation_id).exists():
+        raise refusal("/org_id", f"{draft.organisation_id} is no organisation that exists", "does_not_exist")
+    if bound_to is not None:
+        had = {right.api_id for right in before.access.all()} if before is not None else set()
+        check_apis({right.api_id for right in draft.rights} - had, bound_to)
     return draft
 
 
-def check_apis(api_ids: Iterable[str], organisation_id: str | None) -> None:
+def check_apis(api_ids: Iterable[str], bound_to: str | Collection[str] | None) -> None:
     """APIs that an access right names must exist; for who is bound to an organisation, in it. Raises DocumentError."""
     named = set(api_ids)
-    known = within(Api.objects.filter(pk__in=named), organisation_id, "organisation")
-    if unknown := sorted(named - set(known.values_list("pk", flat=True))):
+    refuse_unknown_apis(named - known_apis(named, bound_to))
+
+
+def known_apis(api_ids: Iterable[str], bound_to: str | Collection[str] | None) -> set[str]:
+    """Of these APIs, those that exist; for who is bound to an organisation, in it."""
+    named = set(api_ids)
+    visible = within(Api.objects.filter(pk__in=named), bound_to, "organisation")
+    return set(visible.values_list("pk", flat=True)) if named else set()
+
+
+def refuse_unknown_apis(unknown: Collection[str]) -> None:
+    """Raises DocumentError if there are any."""
+    if unknown:
         raise DocumentError(
             Problem(f"/access_rights/{escape(api_id)}", f"{api_id} is no API that exists", "does_not_exist")
-            for api_id in unknown
+            for api_id in sorted(unknown)
         )

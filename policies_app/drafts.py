@@ -4,7 +4,7 @@ Both administration APIs and the import end here, so that a definition is writte
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
@@ -12,7 +12,7 @@ from django.db import transaction
 from organisations_app.organisations import organisation_named
 from policies_app import catalogue
 from policies_app.limits import LIMIT_FIELDS, Limits
-from policies_app.models import PARTITIONS, Api, Policy, PolicyAccess
+from policies_app.models import PARTITIONS, AccessRightFields, Api, Policy, PolicyAccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,9 @@ class RightDraft:
 
     def values(self) -> dict[str, Any]:
         """For the fields of an access right in the database."""
-        own = {"has_limit": self.limits is not None, **asdict(self.limits or Limits())}
-        return {"api_id": self.api_id, "extra": dict(self.extra), **own}
+        own = self.limits or Limits()
+        values = {name: getattr(own, name) for name in LIMIT_FIELDS}
+        return {"api_id": self.api_id, "extra": dict(self.extra), "has_limit": self.limits is not None, **values}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,34 @@ def save_policy_draft(draft: PolicyDraft) -> Policy:
     policy.is_inactive, policy.key_expires_in = draft.is_inactive, draft.key_expires_in
     catalogue.save_policy(policy, [PolicyAccess(**right.values()) for right in draft.rights])
     return policy
+
+
+def api_draft(api: Api) -> ApiDraft:
+    """What is stored, as the draft that would make it."""
+    values = {name: getattr(api, name) for name in API_FIELDS}
+    return ApiDraft(id=api.pk, organisation_id=api.organisation_id, extra=api.extra, **values)
+
+
+def policy_draft(policy: Policy, access: Iterable[AccessRightFields]) -> PolicyDraft:
+    """What is stored, as the draft that would make it."""
+    return PolicyDraft(
+        id=policy.pk,
+        organisation_id=policy.organisation_id,
+        name=policy.name,
+        limits=policy.limits(),
+        trigger_limits=tuple(policy.trigger_limits),
+        rights=right_drafts(access),
+        partitions=policy.partitions,
+        is_inactive=policy.is_inactive,
+        key_expires_in=policy.key_expires_in,
+        meta_data=policy.meta_data,
+        tags=tuple(policy.tags),
+        extra=policy.extra,
+    )
+
+
+def right_drafts(access: Iterable[AccessRightFields]) -> tuple[RightDraft, ...]:
+    return tuple(RightDraft(right.api_id, right.own_limits(), right.extra) for right in access)
 
 
 def fill_limits(target: Any, limits: Limits) -> None:

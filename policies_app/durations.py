@@ -40,6 +40,14 @@ def period_text(limits: Limits) -> str:
     return per_text(limits.quota_renewal_rate) if limits.quota_renewal_rate > 0 else "in total"
 
 
+def renewal_text(limits: Limits) -> str:
+    """ "1 hour", "calendar month from day 5", "never": as an answer to "Quota resets every"."""
+    if limits.quota_period == "rolling":
+        return duration_text(limits.quota_renewal_rate) if limits.quota_renewal_rate > 0 else "never"
+    begin = f" from day {limits.quota_anchor_day}" if limits.quota_period == "month" else ""
+    return f"calendar {limits.quota_period}{begin}"
+
+
 def quota_text(limits: Limits) -> str:
     """ "10 requests per minute", "unlimited"."""
     return f"{limits.quota_max:,} requests {period_text(limits)}" if limits.has_quota else "unlimited"

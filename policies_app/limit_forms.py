@@ -6,32 +6,23 @@ from typing import Any, TypeVar
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
-from unfold.widgets import UnfoldAdminBigIntegerFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
-from policies_app.limits import threshold_errors, threshold_label
+from policies_app.limit_widgets import CUSTOM, MONTH, RENEWALS, ChipsInput, KeyValuesInput, RenewalInput
+from policies_app.limits import MAX_SECONDS, limit_errors, threshold_errors, threshold_label
 
-# Name and text of the presets that the renewal field offers; any other number of seconds can be typed.
-RENEWALS = (
-    (0, "never"),
-    (60, "1 minute"),
-    (3_600, "1 hour"),
-    (21_600, "6 hours"),
-    (43_200, "12 hours"),
-    (86_400, "24 hours"),
-    (604_800, "7 days"),
-    (2_592_000, "30 days"),
-)
 RATE_FIELDS = (("rate", "per"), ("throttle_interval", "throttle_retry_limit"))
-QUOTA_FIELDS = ("quota_max", "quota_period", "quota_renewal_rate", "quota_anchor_day")
-# Alpine.js expressions: which fields matter for the chosen period.
-PERIOD_CONDITIONS = {"quota_renewal_rate": "quota_period == 'rolling'", "quota_anchor_day": "quota_period == 'month'"}
+QUOTA_FIELDS = ("quota_max", "resets_every")
+# What stands in the database for "Quota resets every".
+RENEWAL_FIELDS = ("quota_period", "quota_renewal_rate", "quota_anchor_day")
+Renewal = tuple[str, int, int]
 
 
 class CommaSeparated(forms.CharField):
     """A list, typed and shown with commas between its items."""
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("widget", UnfoldAdminTextInputWidget)
+        kwargs.setdefault("widget", ChipsInput())
         super().__init__(required=False, **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
@@ -54,6 +45,7 @@ class ThresholdsField(CommaSeparated):
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("label", "Thresholds (% used)")
         kwargs.setdefault("help_text", "Descending percentages, for example 90, 75, 50. Each is told once per period.")
+        kwargs.setdefault("widget", ChipsInput("percent"))
         super().__init__(**kwargs)
 
     def item_text(self, item: Any) -> str:
@@ -68,7 +60,9 @@ class ThresholdsField(CommaSeparated):
 
     def validate(self, value: Any) -> None:
         if message := threshold_errors(value):
-            raise ValidationError(message[0].upper() + message[1:] + ".")
+            raise ValidationError(
+                f"Thresholds {message}." if message.startswith("must") else f"{message.capitalize()}."
+            )
 
 
 class TagsField(CommaSeparated):
@@ -77,15 +71,35 @@ class TagsField(CommaSeparated):
         super().__init__(**kwargs)
 
 
-class PresetSeconds(UnfoldAdminBigIntegerFieldWidget):
-    """A number of seconds with the usual ones on offer."""
+class RenewalField(forms.MultiValueField):
+    """ "Quota resets every": one of the usual periods, or any number of seconds. Its value is a Renewal."""
 
-    template_name = "policies_app/widgets/preset_seconds.html"
+    widget = RenewalInput
 
-    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
-        context = super().get_context(name, value, attrs)
-        context["widget"]["attrs"]["list"] = f"{context['widget']['attrs'].get('id', name)}-presets"
-        return {**context, "presets": RENEWALS}
+    def __init__(self, **kwargs: Any) -> None:
+        parts = (forms.ChoiceField(choices=RENEWALS), forms.IntegerField(), forms.IntegerField())
+        super().__init__(fields=parts, require_all_fields=False, required=False, **kwargs)
+        for part in parts[1:]:
+            part.required = False
+        self.label = kwargs.get("label", "Quota resets every")
+
+    def compress(self, parts: Any) -> Renewal:
+        chosen, seconds, day = parts or (RENEWALS[0][0], None, None)
+        if chosen == CUSTOM and not 1 <= (seconds or 0) <= MAX_SECONDS:
+            raise ValidationError(f"Say after how many seconds, 1 to {MAX_SECONDS:,}; or choose never.")
+        if chosen == MONTH and day is None:
+            raise ValidationError("Say on which day the month begins, 1 to 31.")
+        period = "rolling" if chosen == CUSTOM or chosen.isdecimal() else chosen
+        length = seconds if chosen == CUSTOM else int(chosen) if chosen.isdecimal() else 0
+        return _checked(period, length, 1 if day is None else day)
+
+
+def _checked(*renewal: Any) -> Renewal:
+    """Raises ValidationError in the words of the rules."""
+    if errors := limit_errors(dict(zip(RENEWAL_FIELDS, renewal, strict=True))):
+        raise ValidationError([f"{message.capitalize()}." for message in errors.values()])
+    period, seconds, day = renewal
+    return period, seconds, day
 
 
 class ReadableEncoder(json.JSONEncoder):
@@ -96,7 +110,7 @@ class ReadableEncoder(json.JSONEncoder):
 
 
 class JsonField(forms.JSONField):
-    """JSON, shown one member a line."""
+    """JSON, shown one member a line; an object also as rows of names and values."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault(
@@ -121,21 +135,36 @@ class PlainNumbers(forms.ModelForm[Row]):
 class LimitsForm(PlainNumbers[Row]):
     """A form of anything with limits. Rules are the model's; this only gives the fields their faces."""
 
+    resets_every = RenewalField()
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "api" in self.fields:
             self.fields["api"].label = "API"
-        if "quota_renewal_rate" in self.fields:
-            renewal = self.fields["quota_renewal_rate"]
-            renewal.widget = PresetSeconds()
-            renewal.help_text = "For rolling periods: 60 a minute, 3600 an hour, 86400 a day. 0 never resets."
+        if "has_limit" in self.fields:
+            switch = self.fields["has_limit"]
+            switch.label, switch.widget = "Set per API limits and quota", UnfoldBooleanSwitchWidget()
+            switch.help_text = "They replace the others on this API, with a counter of their own."
+        renewal = tuple(getattr(self.instance, name) for name in RENEWAL_FIELDS)
+        self.initial.setdefault("resets_every", renewal)
+
+    def _post_clean(self) -> None:
+        """The renewal goes into its three columns before the model is checked as a whole."""
+        if "resets_every" in self.changed_data and (renewal := self.cleaned_data.get("resets_every")):
+            for name, value in zip(RENEWAL_FIELDS, renewal, strict=True):
+                setattr(self.instance, name, value)
+        super()._post_clean()  # type: ignore[misc]
 
 
 class SessionForm(LimitsForm[Row]):
     """Of a policy, key or organisation session: limits with thresholds, metadata and tags."""
 
     trigger_limits = ThresholdsField()
-    meta_data = JsonField(label="Metadata", help_text='A JSON object, for example {"PlanID": "pro"}.')
+    meta_data = JsonField(
+        label="Metadata",
+        widget=KeyValuesInput(),
+        help_text="Names and values that custom rate limit keys and templates refer to, such as PlanID: pro.",
+    )
     tags = TagsField()
 
     def clean_meta_data(self) -> Any:

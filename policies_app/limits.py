@@ -112,11 +112,21 @@ def threshold_errors(value: Any) -> str:
         if message := _number(0, 100, whole=False, hint="")(threshold) or ("must be above 0" if threshold <= 0 else ""):
             return f"threshold {position} {message}; each is a percentage above 0 and at most 100"
         if position > 1 and threshold >= value[position - 2]:
-            return (
-                f"must descend, for example 90, 75, 50: threshold {position} ({threshold:g}) is not below "
-                f"threshold {position - 1} ({value[position - 2]:g})"
-            )
+            return _not_descending(position, threshold, value[position - 2])
     return ""
+
+
+def _not_descending(position: int, threshold: float, before: float) -> str:
+    relation = "is above" if threshold > before else "repeats"
+    this, last = (
+        f"the {_ordinal(place)}, {number:g}," for place, number in ((position, threshold), (position - 1, before))
+    )
+    return f"must descend: 90, 75, 50; {this} {relation} {last.removesuffix(',')}"
+
+
+def _ordinal(number: int) -> str:
+    """Up to MAX_THRESHOLDS: 1st, 2nd, 3rd, 4th."""
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number, 'th') }"
 
 
 CHECKS: dict[str, Any] = {

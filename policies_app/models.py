@@ -11,6 +11,7 @@ from django.db import models
 
 from organisations_app.models import IDENTIFIER, Organisation, new_identifier
 from policies_app import limits, patterns
+from policies_app.durations import renewal_text
 
 
 class LimitFields(models.Model):
@@ -57,6 +58,11 @@ class LimitFields(models.Model):
 
     def limits(self) -> limits.Limits:
         return limits.Limits(**{name: getattr(self, name) for name in limits.LIMIT_FIELDS})
+
+    @property
+    def resets_every(self) -> str:
+        """In words, where the form that asks for it cannot be used."""
+        return renewal_text(self.limits())
 
     def clean(self) -> None:
         super().clean()

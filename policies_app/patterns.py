@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 FIELD = "rate_limit_pattern"
@@ -70,7 +71,12 @@ def value_text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return format(value, ".15g") if isinstance(value, float) and value != int(value) else str(int(value))
+        return _number_text(value)
     if isinstance(value, list | tuple):
         return ",".join(filter(None, map(value_text, value)))
     return value if isinstance(value, str) else ""
+
+
+def _number_text(number: float) -> str:
+    """The fewest digits that mean this number, never with an exponent: two numbers never share a text."""
+    return str(int(number)) if number == int(number) else format(Decimal(repr(number)), "f")

@@ -40,7 +40,9 @@ class RightShape(serializers.Serializer[Any]):
     api_name = serializers.CharField(required=False)
     versions = serializers.ListField(child=serializers.CharField(), required=False)
     allowed_urls = serializers.ListField(child=serializers.DictField(), required=False)
-    limit = LimitShape(required=False, allow_null=True, help_text="Limits of its own replace the others on this API.")
+    limit = LimitShape(
+        required=False, allow_null=True, help_text="Limits of its own replace the others on this API; empty: none."
+    )
 
 
 class PartitionShape(serializers.Serializer[Any]):
@@ -63,3 +65,15 @@ class PolicyShape(LimitShape):
     meta_data = serializers.DictField(required=False)
     tags = serializers.ListField(child=serializers.CharField(), required=False)
     monitor = MonitorShape(required=False)
+
+
+class ChangedPolicyShape(PolicyShape):
+    """The members of a policy that would be changed."""
+
+    org_id = serializers.CharField(required=False)
+
+
+class ReplacedPolicyShape(PolicyShape):
+    """A policy whose address says which it is, and with that whose."""
+
+    org_id = serializers.CharField(required=False)

@@ -162,6 +162,8 @@ def read_on_store_failure(reader: Reader) -> str:
 def read_limits(reader: Reader, *, strict: bool) -> Limits:
     """The limit members of a session, policy or access right."""
     values = {name: value for name in LIMIT_FIELDS if (value := reader.raw(name)) is not None}
+    if not values:
+        return Limits()
     maximum = values.get("quota_max")
     if not strict and isinstance(maximum, int | float) and not isinstance(maximum, bool) and maximum <= 0:
         values["quota_max"] = UNLIMITED
@@ -288,14 +290,14 @@ def policy_to_tyk(
 
 
 def right_to_tyk(right: AccessRightFields, names: Mapping[str, str]) -> dict[str, Any]:
-    """One access right; `limit` is null when it has no limits of its own."""
+    """One access right; `limit` is an empty object when it has no limits of its own: Tyk's is never null."""
     own = right.own_limits()
     unknown = right.extra.get("limit", {})
     return {
         **right.extra,
         "api_id": right.api_id,
         "api_name": right.extra.get("api_name") or names.get(right.api_id, ""),
-        "limit": {**unknown, **limits_to_tyk(own)} if own else unknown or None,
+        "limit": {**unknown, **(limits_to_tyk(own) if own else {})},
     }
 
 

@@ -126,15 +126,27 @@ class Emails(DeveloperPage):
         preference = preference_of(self.developer)
         choices = EmailPreference.Thresholds.choices
         return super().get_context_data(
-            choices=choices, choice=preference.thresholds, digest_at=preference.digest_at, **kwargs
+            choices=choices,
+            choice=preference.thresholds,
+            digest_at_shown=f"{preference.digest_at:%H:%M}",
+            now_there=f"{timezone.now().astimezone(ZoneInfo(self.developer.organisation.timezone)):%H:%M}",
+            **kwargs,
         )
 
     def post(self, request: HttpRequest) -> HttpResponse:
+        """What is wrong is said at its field, with what was typed."""
+        choice, typed = request.POST.get("thresholds", ""), request.POST.get("digest_at", "")
         try:
-            digest_at = request.POST.get("digest_at", "")
-            at = time.fromisoformat(digest_at).replace(tzinfo=None) if digest_at else None
-            set_thresholds(self.developer, request.POST.get("thresholds", ""), at)
+            at = time.fromisoformat(typed).replace(tzinfo=None) if typed else None
         except ValueError:
-            return render(request, "400.html", status=400)
+            problem = f"{typed[:20]!r} is no time of day; write hours and minutes, such as 08:00."
+            return self._refused(choice=choice, typed=typed, digest_at_problem=problem)
+        try:
+            set_thresholds(self.developer, choice, at)
+        except ValueError:
+            return self._refused(typed=typed, choice_problem="Choose one of these.")
         messages.success(request, "Your choice is saved.")
         return redirect("portal:emails")
+
+    def _refused(self, **context: str) -> HttpResponse:
+        return self.render_to_response(self.get_context_data() | context, status=400)

@@ -1,12 +1,13 @@
 """Many new keys in one transaction: all of them, or none and everything that is wrong, with the rows that it is in."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 
 from organisations_app.documents import DocumentError, Problem, Reader, brief, problems_of
+from sessions_app.new_keys import RowError, RowErrors
 
 MOST_ROWS = 1_000
 MOST_PROBLEMS = 100
@@ -27,24 +28,41 @@ def read_rows(document: Any) -> list[Any]:
     return list(rows or ())
 
 
-@transaction.atomic
-def each(rows: Sequence[Given], step: Callable[[Given], Made]) -> list[Made]:
-    """What `step` makes of each row. Raises DocumentError with what is wrong in all of them, at most MOST_PROBLEMS."""
-    made: list[Made] = []
-    problems: list[Problem] = []
-    for index, row in enumerate(rows):
-        try:
-            made.append(step(row))
-        except DocumentError as error:
-            problems += _in_row(index, error.problems)
-        except ValidationError as error:
-            problems += _in_row(index, problems_of(error))
-        if len(problems) >= MOST_PROBLEMS:
-            break
-    if problems:
-        raise DocumentError(problems[:MOST_PROBLEMS])
-    return made
+class Rows:
+    """Rows that are worked on step by step; what is wrong with any of them is collected, at most MOST_PROBLEMS."""
+
+    def __init__(self) -> None:
+        self.problems: dict[int, list[Problem]] = {}
+
+    def each(self, rows: Iterable[tuple[int, Given]], step: Callable[[Given], Made]) -> dict[int, Made]:
+        """What `step` makes of each row, by its index; a row with something wrong is left out."""
+        made: dict[int, Made] = {}
+        for index, row in rows:
+            try:
+                made[index] = step(row)
+            except (DocumentError, ValidationError) as error:
+                self.problems[index] = _in_row(index, error)
+            if len(self.problems) >= MOST_PROBLEMS:
+                break
+        return made
+
+    def finish(self) -> None:
+        """Raises DocumentError if anything was wrong."""
+        if self.problems:
+            found = [problem for _, problems in sorted(self.problems.items()) for problem in problems]
+            raise DocumentError(found[:MOST_PROBLEMS])
 
 
-def _in_row(index: int, problems: Iterable[Problem]) -> list[Problem]:
+@contextmanager
+def naming_rows() -> Iterator[None]:
+    """Raises DocumentError, with the rows that things are wrong in, instead of RowErrors."""
+    try:
+        yield
+    except RowErrors as errors:
+        found = [problem for index, error in errors.errors.items() for problem in _in_row(index, error)]
+        raise DocumentError(found[:MOST_PROBLEMS]) from None
+
+
+def _in_row(index: int, error: RowError) -> list[Problem]:
+    problems = error.problems if isinstance(error, DocumentError) else problems_of(error)
     return [Problem(f"/keys/{index}{problem.pointer}", problem.detail, problem.code) for problem in problems]

@@ -1,17 +1,17 @@
 """Corrections of usage by people and programs: reset a quota, set what remains. Each is audited (rules 2.10, 2.12).
 
 The one way to do either, for the admin, the REST API and the Tyk dialect alike. They reach the counters that a key
-really uses, also shared ones.
+really uses, also shared ones. No crash in between leaves one without its entry: see correction_notes.
 """
 
 from collections.abc import Iterable, Mapping
 
 from django.core.exceptions import ValidationError
 
-from organisations_app import audit
 from organisations_app.audit import Actor, Subject
 from organisations_app.models import Organisation
 from sessions_app import usage
+from sessions_app.correction_notes import RESET, SET_REMAINING, Corrected, Correction, enter
 from sessions_app.engine import check
 from sessions_app.engine.types import QuotaLimit
 from sessions_app.models import Key
@@ -41,23 +41,21 @@ def set_remaining(key: Key, remaining: int, by: Actor, reason: str = "", *, api_
         raise ValidationError(
             {"quota_remaining": f"must be a whole number from 0 to the quota's maximum, {limit.max}, not {remaining!r}"}
         )
-    used_before = check.assign(sync_store(), usage.snapshots, limit, limit.max - remaining)
-    before = max(0, limit.max - used_before)
-    audit.record(
-        by,
-        "set-remaining",
-        _of_key(key),
-        reason,
-        before={"quota_remaining": before, "counter": limit.counter},
-        after={"quota_remaining": remaining, "counter": limit.counter},
-    )
-    return before
+    correction = Correction(by, SET_REMAINING, _of_key(key), reason, remaining)
+    used_before = check.assign(sync_store(), usage.snapshots, limit, limit.max - remaining, note=correction.note(limit))
+    enter(correction, [Corrected(limit, used_before)])
+    return max(0, limit.max - used_before)
 
 
 def _reset(subject: Subject, limits: Iterable[QuotaLimit], by: Actor, reason: str) -> int:
-    used = {limit.counter: check.reset(sync_store(), usage.snapshots, limit) for limit in limits}
-    audit.record(by, "reset-quota", subject, reason, before={"used": used}, after={"used": dict.fromkeys(used, 0)})
-    return sum(used.values())
+    counters = {limit.counter: limit for limit in limits}  # two policies may judge one counter
+    correction = Correction(by, RESET, subject, reason)
+    corrected = [
+        Corrected(limit, check.reset(sync_store(), usage.snapshots, limit, note=correction.note(limit)))
+        for limit in counters.values()
+    ]
+    enter(correction, corrected)
+    return sum(each.used_before for each in corrected)
 
 
 def _chosen(limits: Mapping[QuotaLimit, tuple[str, ...]], api_id: str | None) -> QuotaLimit:

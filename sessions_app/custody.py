@@ -3,34 +3,50 @@
 The one way for both administration APIs; act and entry are one transaction.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils import timezone
 
 from organisations_app import audit
-from organisations_app.audit import Actor, Subject
+from organisations_app.audit import Act, Actor, Subject
+from policies_app.models import Policy
 from sessions_app import drafts, keys
-from sessions_app.documents import stored_documents
-from sessions_app.drafts import SessionDraft
+from sessions_app.documents import new_documents, stored_documents
+from sessions_app.drafts import Known, SessionDraft, WantedKey
 from sessions_app.models import Key, OrgSession
+from sessions_app.new_keys import NewKey, row_of_its_own
 from sessions_app.tyk import org_session_to_tyk
 
 
-@transaction.atomic
+def create_keys(wanted: Sequence[WantedKey], by: Actor, known: Known | None = None) -> list[tuple[NewKey, str]]:
+    """As drafts.create_keys. What it raises undoes the surrounding transaction, too: a savepoint would cost as much as
+    writing a key's policies.
+    """
+    with transaction.atomic(savepoint=False):
+        made = drafts.create_keys(wanted, known)
+        documents = new_documents([new for new, _ in made])
+        audit.record_all(by, [Act("create", subject_of(new.key), after=documents[new.key.pk]) for new, _ in made])
+    return made
+
+
 def create_key(
     draft: SessionDraft, by: Actor, token: str | None = None, *, application_id: int | None = None
 ) -> tuple[Key, str]:
     """As drafts.create_key."""
-    key, raw = drafts.create_key(draft, token, application_id=application_id)
-    audit.record(by, "create", subject_of(key), after=stored_documents([key])[key.pk])
-    return key, raw
+    with row_of_its_own():
+        [(new, raw)] = create_keys([WantedKey(draft, application_id, token)], by)
+    return new.key, raw
 
 
 @transaction.atomic
 def change_key(key: Key, draft: SessionDraft, by: Actor) -> None:
     """As drafts.change_key; the entry has the members that differ."""
-    before = stored_documents([key])[key.pk]
-    drafts.change_key(key, draft)
-    was, became = audit.difference(before, stored_documents([key])[key.pk])
-    audit.record(by, "change", subject_of(key), before=was, after=became)
+    with _audited(key, "change", by):
+        drafts.change_key(key, draft)
 
 
 @transaction.atomic
@@ -65,6 +81,51 @@ def revoke_key(key: Key, by: Actor, reason: str = "") -> None:
     keys.revoke_key(key)
     if not was_revoked and key.revoked_at is not None:
         audit.record(by, "revoke", subject_of(key), reason, after={"revoked_at": key.revoked_at.isoformat()})
+
+
+@transaction.atomic
+def set_inactive(key: Key, inactive: bool, by: Actor, reason: str = "") -> None:
+    """Blocks or unblocks a key. One that is so already is left alone, without an entry."""
+    if key.is_inactive != inactive:
+        with _audited(key, "block" if inactive else "unblock", by, reason):
+            key.is_inactive = inactive
+            keys.save_key(key)
+
+
+@transaction.atomic
+def extend_key(key: Key, by_time: timedelta, by: Actor, reason: str = "") -> datetime:
+    """Lets a key that expires, or has expired, work longer: from its end, or from now if that is past. Returns the new
+    end. Raises ValidationError.
+    """
+    if key.revoked_at is not None:
+        raise ValidationError("A revoked key cannot be extended; make a new one.")
+    if key.expires_at is None:
+        raise ValidationError("The key never expires: there is nothing to extend.")
+    with _audited(key, "extend", by, reason):
+        key.expires_at = max(timezone.now(), key.expires_at) + by_time
+        keys.save_key(key)
+    return key.expires_at
+
+
+@transaction.atomic
+def assign_policy(key: Key, policy_id: str, by: Actor, reason: str = "", *, alone: bool = False) -> None:
+    """Applies a policy after those that the key has, or `alone` instead of them. Raises ValidationError."""
+    if not Policy.objects.filter(pk=policy_id).exists():
+        raise ValidationError(f"There is no policy {policy_id}.")
+    applied = list(key.key_policies.order_by("position", "id").values_list("policy_id", flat=True))
+    wanted = [policy_id] if alone else list(dict.fromkeys([*applied, policy_id]))
+    if wanted != applied:
+        with _audited(key, "assign-policy", by, reason):
+            keys.save_key(key, policies=wanted)
+
+
+@contextmanager
+def _audited(key: Key, action: str, by: Actor, reason: str = "") -> Iterator[None]:
+    """Leaves an entry with the members that differ afterwards."""
+    before = stored_documents([key])[key.pk]
+    yield
+    was, became = audit.difference(before, stored_documents([key])[key.pk])
+    audit.record(by, action, subject_of(key), reason, before=was, after=became)
 
 
 @transaction.atomic

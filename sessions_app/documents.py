@@ -6,10 +6,12 @@ from typing import Any
 
 from organisations_app.models import Organisation
 from policies_app.drafts import api_names
+from policies_app.models import Policy
 from sessions_app import usage
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Key, KeyAccess, KeyPolicy
-from sessions_app.terms import Holder, read_holders
+from sessions_app.new_keys import NewKey
+from sessions_app.terms import Holder, holders_with, read_holders
 from sessions_app.tyk import computed_key, stored_key
 from sessions_app.usage import QuotaUsage
 
@@ -26,6 +28,18 @@ def stored_documents(keys: Sequence[Key]) -> dict[str, dict[str, Any]]:
         policies[key_id].append(policy_id)
     names = api_names({right.api_id for several in rights.values() for right in several})
     return {key.pk: stored_key(key, rights[key.pk], policies[key.pk], names) for key in keys}
+
+
+def new_documents(new: Sequence[NewKey]) -> dict[str, dict[str, Any]]:
+    """As stored_documents, of keys that were saved just now: their rights and policies are known."""
+    names = api_names({right.api_id for each in new for right in each.access})
+    return {each.key.pk: stored_key(each.key, each.access, each.policies, names) for each in new}
+
+
+def new_holders(new: Sequence[NewKey], policies: Mapping[str, Policy]) -> dict[str, Holder]:
+    """Of keys that were saved just now. `policies` are theirs, as far as they exist."""
+    access = {each.key.pk: each.access for each in new}
+    return holders_with([each.key for each in new], access, {each.key.pk: each.policies for each in new}, policies)
 
 
 def computed_documents(holders: Mapping[str, Holder], live: Usage | None) -> dict[str, dict[str, Any]]:
@@ -49,10 +63,13 @@ def computed_document(key: Key) -> dict[str, Any]:
     return computed_documents(holders, live_usage(holders))[key.pk]
 
 
-def live_usage(holders: Mapping[str, Holder]) -> Usage | None:
-    """Each key's quotas by key id; None when the store does not answer: what is configured can be read all the same."""
+def live_usage(holders: Mapping[str, Holder], *, are_new: bool = False) -> Usage | None:
+    """Each key's quotas by key id; None when the store does not answer: what is configured can be read all the same.
+
+    Keys that are new can have used shared counters only.
+    """
     try:
-        return usage.key_quotas([holder.key for holder in holders.values()], holders)
+        return usage.key_quotas([holder.key for holder in holders.values()], holders, are_new=are_new)
     except StoreUnavailable:
         return None
 

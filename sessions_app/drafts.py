@@ -3,20 +3,22 @@
 Both administration APIs and the import end here, so that a session object is written in one way only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
-from organisations_app.documents import refusal
+from organisations_app.documents import DocumentError, refusal
+from organisations_app.models import Organisation
 from organisations_app.organisations import organisation_named
-from policies_app.drafts import RightDraft, fill_limits
+from policies_app.drafts import RightDraft, fill_limits, right_drafts
 from policies_app.limits import Limits
 from policies_app.models import Policy
-from sessions_app import keys
+from sessions_app import keys, new_keys
 from sessions_app.models import Key, KeyAccess, OrgSession
+from sessions_app.new_keys import NewKey, RowErrors
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +43,62 @@ class SessionDraft:
         return bool(self.rights or self.policies)
 
 
-@transaction.atomic
-def create_key(draft: SessionDraft, token: str | None = None, *, application_id: int | None = None) -> tuple[Key, str]:
-    """A new key and its raw secret: `token`, or one made here.
+@dataclass(frozen=True, slots=True)
+class WantedKey:
+    """A key as somebody wants it. `token` is a custom one; None: it is made here."""
 
-    Raises DocumentError or ValidationError; then nothing is saved.
+    session: SessionDraft
+    application_id: int | None = None
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """By id, of what wanted keys refer to: their organisations with sessions, and those policies that exist."""
+
+    organisations: Mapping[str, Organisation]
+    policies: Mapping[str, Policy]
+
+
+def create_keys(wanted: Sequence[WantedKey], known: Known | None = None) -> list[tuple[NewKey, str]]:
+    """New keys with what was saved with them, and their raw secrets. `known` is what was read already; without it,
+    organisations that do not exist are made.
+
+    To be called in a transaction, for the sake of these. Raises RowErrors; then no key is saved.
     """
-    check_policies(draft.policies)
-    key = Key(organisation=organisation_named(draft.organisation_id), application_id=application_id)
+    known = known or Known(_organisations(wanted), read_policies(wanted))
+    if errors := {
+        at: error for at, each in enumerate(wanted) if (error := _policy_error(each.session, known.policies))
+    }:
+        raise RowErrors(errors)
+    new = [_new_key(each, known.organisations[each.session.organisation_id]) for each in wanted]
+    return list(zip(new, new_keys.create_keys(new, known.policies), strict=True))
+
+
+def create_key(draft: SessionDraft, token: str | None = None, *, application_id: int | None = None) -> tuple[Key, str]:
+    """As create_keys, of one. Raises DocumentError or ValidationError."""
+    with new_keys.row_of_its_own():
+        [(new, raw)] = create_keys([WantedKey(draft, application_id, token)])
+    return new.key, raw
+
+
+def _new_key(wanted: WantedKey, organisation: Organisation) -> NewKey:
+    draft = wanted.session
+    key = Key(organisation=organisation, application_id=wanted.application_id)
     fill_key(key, draft)
-    raw = keys.create_key(key, access=key_access(draft.rights), policies=list(draft.policies), token=token)
-    return key, raw
+    return NewKey(key, key_access(draft.rights), tuple(dict.fromkeys(draft.policies)), wanted.token)
+
+
+def _organisations(wanted: Iterable[WantedKey]) -> dict[str, Organisation]:
+    """With their sessions; those that do not exist are made."""
+    ids = {each.session.organisation_id for each in wanted}
+    found = new_keys.read_all(Organisation.objects.select_related("session"), ids)
+    return {each: found.get(each) or organisation_named(each) for each in ids}
+
+
+def read_policies(wanted: Iterable[WantedKey]) -> dict[str, Policy]:
+    """Those that the drafts name, by id, as far as they exist."""
+    return new_keys.read_all(Policy.objects.all(), {policy for each in wanted for policy in each.session.policies})
 
 
 @transaction.atomic
@@ -63,7 +110,7 @@ def change_key(key: Key, draft: SessionDraft) -> None:
     if draft.organisation_id != key.organisation_id:
         raise refusal("/org_id", f"must stay {key.organisation_id}: a key cannot move to another organisation", "fixed")
     if list(draft.policies) != list(key.key_policies.values_list("policy_id", flat=True)):
-        check_policies(draft.policies)
+        check_policies(draft)
     fill_key(key, draft)
     keys.save_key(key, access=key_access(draft.rights), policies=list(draft.policies))
 
@@ -81,6 +128,34 @@ def save_org_session(draft: SessionDraft) -> OrgSession:
     return session
 
 
+def key_draft(key: Key, access: Iterable[KeyAccess], policies: Iterable[str]) -> SessionDraft:
+    """What is stored, as the draft that would make it. `policies` are the ids of those applied, in order."""
+    return SessionDraft(
+        alias=key.alias,
+        rights=right_drafts(access),
+        policies=tuple(policies),
+        expires_at=key.expires_at,
+        **_common(key),
+    )
+
+
+def org_session_draft(session: OrgSession) -> SessionDraft:
+    """What is stored, as the draft that would make it."""
+    return SessionDraft(**_common(session))
+
+
+def _common(session: Key | OrgSession) -> dict[str, Any]:
+    return {
+        "organisation_id": session.organisation_id,
+        "limits": session.limits(),
+        "trigger_limits": tuple(session.trigger_limits),
+        "is_inactive": session.is_inactive,
+        "meta_data": session.meta_data,
+        "tags": tuple(session.tags),
+        "extra": session.extra,
+    }
+
+
 def fill_key(key: Key, draft: SessionDraft) -> None:
     fill_limits(key, draft.limits)
     key.alias, key.is_inactive, key.expires_at = draft.alias, draft.is_inactive, draft.expires_at
@@ -92,10 +167,17 @@ def key_access(rights: Sequence[RightDraft]) -> list[KeyAccess]:
     return [KeyAccess(**right.values()) for right in rights]
 
 
-def check_policies(policy_ids: Sequence[str]) -> None:
+def check_policies(draft: SessionDraft) -> None:
     """An unknown policy among several is skipped, but unknown ones alone give no access (rule 3.6).
 
     Raises DocumentError.
     """
-    if policy_ids and not Policy.objects.filter(pk__in=policy_ids).exists():
-        raise refusal("/apply_policies", f"names no policy that exists: {', '.join(policy_ids[:5])}", "unknown_policy")
+    if error := _policy_error(draft, set(Policy.objects.filter(pk__in=draft.policies).values_list("pk", flat=True))):
+        raise error
+
+
+def _policy_error(draft: SessionDraft, known: Container[str]) -> DocumentError | None:
+    if not draft.policies or any(policy in known for policy in draft.policies):
+        return None
+    names = ", ".join(draft.policies[:5])
+    return refusal("/apply_policies", f"names no policy that exists: {names}", "unknown_policy")

@@ -2,21 +2,21 @@
 3.9).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-from django.db.models import Q
+from functools import cache
 
 from organisations_app.models import Organisation
 from policies_app.limits import Limits, Source, Terms
-from policies_app.models import Api, Policy
-from policies_app.patterns import FIELD
+from policies_app.models import Api
 from sessions_app import grants, usage
 from sessions_app.engine import check, names, rollup
 from sessions_app.engine.types import Grant, Limit, LimitName, LimitState, QuotaLimit, RateLimit, Refusal, Snapshot
 from sessions_app.models import Key
+from sessions_app.queries import keys_with_patterns
 from sessions_app.store import sync_store
 from sessions_app.terms import Holder, read_holders
+from sessions_app.watch import watcher
 
 MOST_SHARERS = 50
 MOST_EXAMINED = 5_000
@@ -89,14 +89,31 @@ class Explanation:
 def explain(key: Key, api: Api) -> Explanation:
     """States each effective number and where it comes from. Counts nothing. Raises StoreUnavailable."""
     holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
-    grant, terms = grants.grant_of(holder, api), grants.terms_on(holder, api.pk)
-    [states] = check.peek(sync_store(), usage.snapshots, [grant])
+    return explain_all(holder, [api], name_sharers=True)[0]
+
+
+def explain_all(holder: Holder, apis: Sequence[Api], *, name_sharers: bool = False) -> list[Explanation]:
+    """As explain, of several APIs with one call of the counter store each for states and thresholds. Who shares a
+    counter is looked for only if asked: see sharing_of. Raises StoreUnavailable.
+    """
+    watch = cache(watcher())
+    looks = [grants.grant_of(holder, api, watch=watch) for api in apis]
+    states = check.peek(sync_store(), usage.snapshots, looks) if looks else []
+    fired = _fired([limit for grant in looks for limit in grant.limits if isinstance(limit, QuotaLimit)])
+    return [
+        _explanation(holder, grant, _explained(holder, grant, found, fired, name_sharers))
+        for grant, found in zip(looks, states, strict=True)
+    ]
+
+
+def _explanation(holder: Holder, grant: Grant, limits: tuple[ExplainedLimit, ...]) -> Explanation:
+    terms = grants.terms_on(holder, grant.api_id)
     known = {policy.id for policy in holder.policies}
     return Explanation(
-        key_id=key.pk,
-        api_id=api.pk,
+        key_id=holder.key.pk,
+        api_id=grant.api_id,
         refusal=grant.refusal,
-        limits=_explained(holder, terms, grant, states),
+        limits=limits,
         unknown_policies=tuple(policy for policy in holder.terms.policies if policy not in known),
         inactive_policies=tuple(policy.id for policy in holder.policies if policy.is_inactive),
         meta_data=holder.meta_data,
@@ -106,15 +123,16 @@ def explain(key: Key, api: Api) -> Explanation:
 
 
 def _explained(
-    holder: Holder, terms: Terms | None, grant: Grant, states: Sequence[LimitState]
+    holder: Holder,
+    grant: Grant,
+    states: Sequence[LimitState],
+    fired: Mapping[str, Snapshot],
+    name_sharers: bool,
 ) -> tuple[ExplainedLimit, ...]:
-    fired = _fired([limit for limit in grant.limits if isinstance(limit, QuotaLimit)])
-    policy_names = dict(
-        Policy.objects.filter(pk__in=[policy.id for policy in holder.policies]).values_list("pk", "name")
-    )
+    terms = grants.terms_on(holder, grant.api_id)
     limits = []
     for limit, state in zip(grant.limits, states, strict=True):
-        winner, *losers = [_origin(holder, source, policy_names) for source in _candidates(holder, terms, limit)]
+        winner, *losers = [_origin(holder, source) for source in _candidates(holder, terms, limit)]
         of_key = limit.name in (LimitName.KEY_QUOTA, LimitName.KEY_RATE)
         subject = grants.custom_subject(holder) if of_key else None
         limits.append(
@@ -124,7 +142,7 @@ def _explained(
                 losers=tuple(losers),
                 counter=limit.counter,
                 subject=subject,
-                sharers=sharers(holder, limit.counter, grant.api_id) if subject is not None else None,
+                sharers=sharers(holder, limit.counter, grant.api_id) if name_sharers and subject is not None else None,
                 state=state,
                 thresholds=_thresholds(limit, state, fired.get(limit.counter)),
             )
@@ -140,12 +158,12 @@ def _candidates(holder: Holder, terms: Terms | None, limit: Limit) -> Sequence[S
     return terms.rates if isinstance(limit, RateLimit) else terms.quotas
 
 
-def _origin(holder: Holder, source: Source, policy_names: dict[str, str]) -> Origin:
+def _origin(holder: Holder, source: Source) -> Origin:
     key, organisation = holder.key, holder.key.organisation
     if source.owner == "org":
         return Origin("organisation", organisation.pk, organisation.name, source.scope, source.limits)
-    if source.owner in policy_names:
-        return Origin("policy", source.owner, policy_names[source.owner], source.scope, source.limits)
+    if source.owner in holder.policy_names:
+        return Origin("policy", source.owner, holder.policy_names[source.owner], source.scope, source.limits)
     return Origin("key", key.pk, key.alias, source.scope, source.limits)
 
 
@@ -183,14 +201,14 @@ class Sharing:
     complete: bool
 
 
-def sharing_of(key: Key) -> Sharing | None:
+def sharing_of(key: Key, most_examined: int = MOST_EXAMINED) -> Sharing | None:
     """Who shares quota counters with this key, on any API; None if it counts for itself (rule 5.6)."""
     holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
     subject = grants.custom_subject(holder)
     if subject is None:
         return None
     ours = _quota_counters(holder)
-    found = _sharers(holder, lambda other: not ours.isdisjoint(_quota_counters(other)))
+    found = _sharers(holder, lambda other: not ours.isdisjoint(_quota_counters(other)), most_examined)
     keys = Key.objects.select_related("application").filter(pk__in=found.key_ids).order_by("alias", "pk")
     return Sharing(subject, tuple(keys), found.complete)
 
@@ -204,24 +222,21 @@ def sharers(holder: Holder, counter: str, api_id: str) -> Sharers:
     return _sharers(holder, lambda other: counter in _counters(other, api_id))
 
 
-def _sharers(holder: Holder, shares: Callable[[Holder], bool]) -> Sharers:
+def _sharers(holder: Holder, shares: Callable[[Holder], bool], most_examined: int = MOST_EXAMINED) -> Sharers:
     found: list[str] = []
     examined = 0
-    for batch in _keys_with_patterns(holder.key.organisation):
+    for batch in _keys_with_patterns(holder.key.organisation, most_examined):
         examined += len(batch)
         found += [key_id for key_id, other in batch.items() if key_id != holder.key.pk and shares(other)]
-        if len(found) >= MOST_SHARERS or examined >= MOST_EXAMINED:
+        if len(found) >= MOST_SHARERS or examined >= most_examined:
             return Sharers(tuple(found[:MOST_SHARERS]), complete=False)
     return Sharers(tuple(found), complete=True)
 
 
-def _keys_with_patterns(organisation: Organisation) -> Iterator[dict[str, Holder]]:
+def _keys_with_patterns(organisation: Organisation, most: int) -> Iterator[dict[str, Holder]]:
     """Only a key with a pattern of its own or of a policy can share a counter."""
-    patterned = [policy.pk for policy in Policy.objects.filter(meta_data__has_key=FIELD)]
-    keys = Key.objects.filter(
-        Q(meta_data__has_key=FIELD) | Q(key_policies__policy__in=patterned), organisation=organisation, revoked_at=None
-    )
-    ids = keys.order_by("pk").values_list("pk", flat=True).distinct()[: MOST_EXAMINED + BATCH]
+    keys = keys_with_patterns(organisation.pk).filter(revoked_at=None)
+    ids = keys.order_by("pk").values_list("pk", flat=True)[:most]
     for begin in range(0, len(ids), BATCH):
         yield read_holders([(organisation.pk, key_id) for key_id in ids[begin : begin + BATCH]])
 

@@ -17,11 +17,11 @@ from policies_app.periods import period_starts_ms
 from sessions_app import strangers, tokens
 from sessions_app.engine import names
 from sessions_app.engine.types import Grant, Limit, LimitName, QuotaLimit, RateLimit, Refusal, Threshold, Throttle
-from sessions_app.keys import find_credential
+from sessions_app.keys import recognise
 from sessions_app.models import Credential, Key
 from sessions_app.recency import RecentlyUsed
 from sessions_app.terms import Holder, read_holders
-from sessions_app.watch import Watch, watcher
+from sessions_app.watch import Watch, WatchOf, watcher
 
 CACHE_SIZE = 50_000
 CLOCK_SKEW_MS = 60_000
@@ -41,25 +41,33 @@ def compile_grant(token: str, api_id: str) -> Grant | Refusal:
     if not tokens.may_exist(token):
         return Refusal.UNKNOWN_KEY
     name = (tokens.digest(token), api_id)
-    credential = find_credential(token)
+    credential, organisation_id = recognise(token), ""
+    if credential is None and not tokens.is_ours(token):
+        organisation_id = _organisation_of(api_id)  # where it may be a custom id of Tyk's
+        credential = recognise(token, organisation_id)
     holder = _holder(credential.key, api_id) if credential else None
     # Once more: what ended a credential or a key after the versions were read will move them.
-    credential = Credential.objects.filter(digest=name[0]).first() if holder else None
+    credential = Credential.objects.filter(digest=credential.digest).first() if credential and holder else None
     if holder is None or credential is None or holder.key.revoked_at or _has_ended(credential):
         _cache.discard(name)
-        _remember_stranger(token)
+        _remember_stranger(token, api_id, organisation_id)
         return Refusal.UNKNOWN_KEY
     grant = grant_of(holder, Api.objects.filter(pk=api_id).first() or Api(pk=api_id), token)
     _cache.put(name, (grant, _ms(credential.expires_at)))
     return grant
 
 
-def _remember_stranger(token: str) -> None:
+def _organisation_of(api_id: str) -> str:
+    return Api.objects.filter(pk=api_id).values_list("organisation_id", flat=True).first() or ""
+
+
+def _remember_stranger(token: str, api_id: str, organisation_id: str) -> None:
     """Only what no row knows: a key that was revoked or has ended stays the database's to tell."""
     digest = tokens.digest(token)
     number = strangers.issued_number(digest)  # before the last look, so that a key issued meanwhile is newer
-    if not Credential.objects.filter(digest__in=[digest, *tokens.older_digests(token)]).exists():
-        strangers.remember(digest, number)
+    names = tokens.names_of(token, organisation_id)
+    if not Credential.objects.filter(digest__in=names).exists():
+        strangers.remember(digest, api_id, number)
 
 
 def _holder(key: Key, api_id: str) -> Holder | None:
@@ -78,11 +86,13 @@ def forget() -> None:
 # --- compiling --------------------------------------------------------------------------------------------------------
 
 
-def grant_of(holder: Holder, api: Api, token: str = "") -> Grant:
-    """The grant of a key on an API. Without the raw `token` it can be used to look, but its events name no key."""
+def grant_of(holder: Holder, api: Api, token: str = "", watch: WatchOf | None = None) -> Grant:
+    """The grant of a key on an API. Without the raw `token` it can be used to look, but its events name no key.
+    `watch` answers for who asks about several APIs at once.
+    """
     key = holder.key
     terms = terms_on(holder, api.pk)
-    limits = limits_on(holder, api, terms)
+    limits = limits_on(holder, api, terms, watch or watcher())
     return Grant(
         organisation_id=key.organisation_id,
         bucket=names.bucket_of(key.organisation_id),
@@ -120,12 +130,12 @@ def _throttle(terms: Terms | None) -> Throttle | None:
     return Throttle(max(1, round(terms.throttle_interval * 1000)), terms.throttle_retry_limit)
 
 
-def limits_on(holder: Holder, api: Api, terms: Terms | None) -> tuple[Limit, ...]:
+def limits_on(holder: Holder, api: Api, terms: Terms | None, watch: WatchOf) -> tuple[Limit, ...]:
     """The limits of one request, in the order in which they are reported (rule 2.8). Rule 2.11 leaves out what the
     API skips.
     """
     zone = holder.key.organisation.timezone
-    limits = [*_organisation_limits(holder, zone), *(_key_limits(holder, terms, zone) if terms else ())]
+    limits = [*_organisation_limits(holder, zone, watch), *(_key_limits(holder, terms, zone, watch) if terms else ())]
     return tuple(
         limit
         for limit in limits
@@ -133,28 +143,30 @@ def limits_on(holder: Holder, api: Api, terms: Terms | None) -> tuple[Limit, ...
     )
 
 
-def _organisation_limits(holder: Holder, zone: str) -> list[Limit]:
+def _organisation_limits(holder: Holder, zone: str, watch: WatchOf) -> list[Limit]:
     if holder.session is None:
         return []
     source = Source(holder.session.limits(), "", "org")
     counter = names.organisation_counter(holder.key.organisation_id)
     limits: list[Limit] = _rate_limits(LimitName.ORG_RATE, counter, source)
     if source.limits.has_quota:
-        watched = _watched(holder, "org", source, tuple(holder.session.trigger_limits))
+        watched = _watched(holder, "org", source, tuple(holder.session.trigger_limits), watch)
         limits.append(quota_limit(LimitName.ORG_QUOTA, counter, source, zone, watched))
     return limits
 
 
-def _key_limits(holder: Holder, terms: Terms, zone: str) -> list[Limit]:
+def _key_limits(holder: Holder, terms: Terms, zone: str, watch: WatchOf) -> list[Limit]:
     limits: list[Limit] = _rate_limits(LimitName.KEY_RATE, key_counter(holder, terms.rate), terms.rate)
     if terms.quota.limits.has_quota:
-        watched = _watched(holder, "key", terms.quota, terms.trigger_limits)
+        watched = _watched(holder, "key", terms.quota, terms.trigger_limits, watch)
         limits.append(quota_limit(LimitName.KEY_QUOTA, key_counter(holder, terms.quota), terms.quota, zone, watched))
     return limits
 
 
-def _watched(holder: Holder, kind: str, source: Source, own: tuple[float, ...]) -> tuple[Threshold, ...]:
-    return thresholds(source.limits.quota_max, own, watcher()(holder.key.organisation_id, kind))
+def _watched(
+    holder: Holder, kind: str, source: Source, own: tuple[float, ...], watch: WatchOf
+) -> tuple[Threshold, ...]:
+    return thresholds(source.limits.quota_max, own, watch(holder.key.organisation_id, kind))
 
 
 def key_counter(holder: Holder, source: Source) -> str:

@@ -4,18 +4,22 @@ Both are copied from the counter store as absolute numbers, so that repeating a 
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from organisations_app.models import Organisation
+from sessions_app import usage_days
 from sessions_app.engine import rollup
 from sessions_app.engine.rollup import HourOfUsage, TakenSnapshots
 from sessions_app.engine.wire import Store
+from sessions_app.fullness import Fullness, fullness_of
 from sessions_app.models import UsageHour, UsageSnapshot
 
 ROWS_PER_STATEMENT = 500
+NOBODYS = Fullness()
 
 
 def copy_counters(store: Store, bucket: int) -> int:
@@ -32,6 +36,7 @@ def copy_counters(store: Store, bucket: int) -> int:
 def save_snapshots(taken: TakenSnapshots) -> None:
     """A row that another worker took later stays as it is."""
     at = _moment(taken.taken_at_ms)
+    full = fullness_of(taken.snapshots)
     newer = set(
         UsageSnapshot.objects.select_for_update()
         .filter(counter__in=list(taken.snapshots), taken_at__gt=at)
@@ -44,6 +49,7 @@ def save_snapshots(taken: TakenSnapshots) -> None:
             period_start_ms=snapshot.period_start_ms,
             fired=snapshot.fired,
             taken_at=at,
+            **asdict(full.get(counter, NOBODYS)),
         )
         for counter, snapshot in taken.snapshots.items()
         if counter not in newer
@@ -52,12 +58,23 @@ def save_snapshots(taken: TakenSnapshots) -> None:
         rows,
         update_conflicts=True,
         unique_fields=["counter"],
-        update_fields=["used", "period_start_ms", "fired", "taken_at"],
+        update_fields=["used", "period_start_ms", "fired", "taken_at", "key_id", "percent", "ends_at"],
     )
 
 
 def copy_hours(store: Store, bucket: int) -> int:
-    """Copies the bucket's hourly usage and lets the store forget hours gone by; returns the rows written. Raises
+    """Copies the hours of the bucket in which requests were counted since the last time; returns the rows written.
+    Raises StoreUnavailable.
+    """
+    touched = rollup.take_hours(store, bucket)
+    written = sum(save_hours(hours) for hours in rollup.read_touched(store, bucket, touched.stems))
+    if touched.generation:
+        rollup.drop_hours(store, bucket, touched.generation)
+    return written
+
+
+def copy_all_hours(store: Store, bucket: int) -> int:
+    """Copies all hourly usage of the bucket and lets the store forget hours gone by; returns the rows written. Raises
     StoreUnavailable.
     """
     hours, finished = rollup.read_hours(store, bucket)
@@ -70,17 +87,21 @@ def copy_hours(store: Store, bucket: int) -> int:
 
 @transaction.atomic
 def save_hours(hours: Sequence[HourOfUsage]) -> int:
-    """Writes the rows that grew. Usage of organisations that are gone is nobody's any more and left out."""
-    known = {_identity(row): row for row in _stored(hours)}
+    """Writes the rows that grew, and the days that they belong to. Usage of organisations that are gone is nobody's
+    any more and left out.
+    """
     alive = set(
         Organisation.objects.filter(pk__in={hour.organisation_id for hour in hours}).values_list("pk", flat=True)
     )
+    hours = [hour for hour in hours if hour.organisation_id in alive]
+    days = usage_days.locked({(hour.organisation_id, _start(hour).date()) for hour in hours})
+    known = {_identity(row): row for row in _stored(hours)}
     rows = [
         row
         for hour in hours
-        if hour.organisation_id in alive
-        and (row := _grown(hour, known.get((hour.key_id, hour.api_id, _start(hour), str(hour.epoch)))))
+        if (row := _grown(hour, known.get((hour.key_id, hour.api_id, _start(hour), str(hour.epoch)))))
     ]
+    usage_days.grow(days, (_growth(row, known.get(_identity(row))) for row in rows))
     UsageHour.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["key", "api", "hour", "epoch"], update_fields=["passed", "denied"]
     )
@@ -112,6 +133,12 @@ def _grown(hour: HourOfUsage, known: UsageHour | None) -> UsageHour | None:
         passed=max(hour.passed, known.passed if known else 0),
         denied=max(hour.denied, known.denied if known else 0),
     )
+
+
+def _growth(row: UsageHour, known: UsageHour | None) -> tuple[usage_days.Name, int, int]:
+    """What a row adds to its day."""
+    passed, denied = (known.passed, known.denied) if known else (0, 0)
+    return (row.organisation_id, row.hour.date()), row.passed - passed, row.denied - denied
 
 
 def _start(hour: HourOfUsage) -> datetime:

@@ -8,7 +8,7 @@ from django.conf import settings
 
 from policies_app.durations import quota_text, rate_text
 from policies_app.limits import effective_terms, merged_trigger_limits, threshold_label
-from policies_app.models import Api, Policy
+from policies_app.models import Api
 from sessions_app.explain import Sharing, sharing_of
 from sessions_app.key_status import KeyStatus, status_of
 from sessions_app.models import Key
@@ -40,11 +40,15 @@ class KeyCard:
     apis: tuple[ApiRow, ...]
 
 
-def key_cards(keys: Sequence[Key], now: datetime) -> list[KeyCard]:
-    """Cards in the order of `keys`, with one call of the counter store for all. `credentials` should be prefetched."""
-    holders = read_holders([(key.organisation_id, key.pk) for key in keys])
+def key_cards(keys: Sequence[Key], now: datetime, holders: Mapping[str, Holder] | None = None) -> list[KeyCard]:
+    """Cards in the order of `keys`, with one call of the counter store for all. `credentials` should be prefetched;
+    `holders` are the keys' holders, if they are read already.
+    """
+    holders = read_holders([(key.organisation_id, key.pk) for key in keys]) if holders is None else holders
     apis = Api.objects.in_bulk({api_id for holder in holders.values() for api_id in holder.api_ids()})
-    names = {api.pk: api.name for api in apis.values()} | _policy_names(holders.values())
+    names = {api.pk: api.name for api in apis.values()}
+    for holder in holders.values():
+        names |= holder.policy_names
     usage = live_quotas(keys, holders)
     return [
         _card(key, holders[key.pk], apis, names, None if usage is None else usage[key.pk], now)
@@ -56,11 +60,6 @@ def key_cards(keys: Sequence[Key], now: datetime) -> list[KeyCard]:
 def sharing_shown(card: KeyCard) -> Sharing | None:
     """Who shares the card's counters (rule 5.6); costs nothing for a key that counts for itself."""
     return sharing_of(card.key) if any(bar.shared for bar in card.bars or ()) else None
-
-
-def _policy_names(holders: Iterable[Holder]) -> dict[str, str]:
-    identifiers = {policy.id for holder in holders for policy in holder.policies}
-    return dict(Policy.objects.filter(pk__in=identifiers).values_list("pk", "name"))
 
 
 def _card(

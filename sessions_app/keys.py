@@ -3,48 +3,26 @@ holds from
 the next request on (rule 1.5)."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from organisations_app import versions
-from organisations_app.provisioning import provisioned_meta_data
-from policies_app.models import Policy
-from sessions_app import strangers, tokens
+from sessions_app import tokens
 from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy, OrgSession
+from sessions_app.new_keys import NewKey, applied_policies, create_keys, row_of_its_own
 
 
-@transaction.atomic
 def create_key(
     key: Key, *, access: Iterable[KeyAccess] = (), policies: Sequence[str] = (), token: str | None = None
 ) -> str:
-    """Saves a new key with one credential and returns the raw key: the only time that it is known.
-
-    A key of an application carries its and its developer's ids and attributes as metadata; metadata given wins.
-    `token` is a custom or imported key; None makes one. Raises ValidationError for a token that cannot be a key or is
-    taken.
-    """
-    raw = token if token is not None else tokens.new_token()
-    if message := tokens.token_error(raw):
-        raise ValidationError({"key": message})
-    if key.expires_at is None:
-        key.expires_at = _policy_expiry(policies)
-    if key.application is not None:
-        key.meta_data = provisioned_meta_data(key.application) | key.meta_data
-    save_key(key, access=list(access), policies=list(policies))
-    issue_credential(key, raw)
+    """As create_keys, of one. Raises ValidationError."""
+    with row_of_its_own():
+        [raw] = create_keys([NewKey(key, tuple(access), policies, token)])
     return raw
-
-
-def _policy_expiry(policies: Sequence[str]) -> datetime | None:
-    """Rule 3.8; of several policies the one that lets the key live longest."""
-    seconds = Policy.objects.filter(pk__in=policies, key_expires_in__gt=0).aggregate(longest=Max("key_expires_in"))[
-        "longest"
-    ]
-    return timezone.now() + timedelta(seconds=seconds) if seconds else None
 
 
 @transaction.atomic
@@ -58,10 +36,7 @@ def save_key(key: Key, *, access: Iterable[KeyAccess] | None = None, policies: S
         replace_access(key, list(access))
     if policies is not None:
         key.key_policies.all().delete()
-        unique = list(dict.fromkeys(policies))
-        KeyPolicy.objects.bulk_create(
-            KeyPolicy(key=key, policy_id=policy, position=place) for place, policy in enumerate(unique)
-        )
+        KeyPolicy.objects.bulk_create(applied_policies(key, policies))
     mark_changed(key)
 
 
@@ -79,21 +54,6 @@ def mark_changed(key: Key) -> None:
 
 
 @transaction.atomic
-def issue_credential(key: Key, token: str) -> Credential:
-    """Lets `token` open this key. Raises ValidationError if it opens another one that is still alive."""
-    digest = tokens.digest(token)
-    find_credential(token)
-    Credential.objects.filter(digest=digest).filter(
-        Q(key__revoked_at__isnull=False) | Q(expires_at__lte=timezone.now())
-    ).delete()
-    if Credential.objects.filter(digest=digest).exists():
-        raise ValidationError({"key": "This key exists already."})
-    mark_changed(key)
-    versions.bump(strangers.credentials_scope(digest))
-    return Credential.objects.create(key=key, digest=digest, pepper=tokens.pepper_mark(), hint=tokens.hint(token))
-
-
-@transaction.atomic
 def rotate_key(key: Key, overlap_seconds: int = 0) -> str:
     """Gives the key a new secret and returns it; older ones work for `overlap_seconds` more. Counters stay."""
     if overlap_seconds < 0:
@@ -103,7 +63,8 @@ def rotate_key(key: Key, overlap_seconds: int = 0) -> str:
     end = timezone.now() + timedelta(seconds=overlap_seconds)
     key.credentials.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=end)).update(expires_at=end)
     token = tokens.new_token()
-    issue_credential(key, token)
+    key.credentials.create(digest=tokens.digest(token), pepper=tokens.pepper_mark(), hint=tokens.hint(token))
+    mark_changed(key)
     return token
 
 
@@ -122,19 +83,40 @@ def delete_key(key: Key) -> None:
     key.delete()
 
 
-def find_credential(token: str) -> Credential | None:
-    """The credential with this raw key, also one that has ended. One made under an older pepper moves to the current
-    one.
+def find_credential(token: str, organisation_id: str = "") -> Credential | None:
+    """The credential with this raw key, also one that has ended.
+
+    With an organisation, `token` may be a custom id of Tyk's, which stands for a longer token there.
     """
+    found = _find(token, organisation_id)
+    return found[0] if found else None
+
+
+def recognise(token: str, organisation_id: str = "") -> Credential | None:
+    """As find_credential, of a token that a caller sent: one that was stored under an older pepper, or by the hash that
+    it came with from Tyk, moves to the current digest, so that the older pepper is needed no longer.
+    """
+    found = _find(token, organisation_id)
+    if found is None:
+        return None
+    credential, raw = found
+    if credential.digest != tokens.digest(raw):
+        credential.digest, credential.pepper, credential.hint = (
+            tokens.digest(raw),
+            tokens.pepper_mark(),
+            tokens.hint(raw),
+        )
+        credential.save(update_fields=["digest", "pepper", "hint"])
+    return credential
+
+
+def _find(token: str, organisation_id: str) -> tuple[Credential, str] | None:
+    """With the token that it is the credential of."""
     if not tokens.may_exist(token):
         return None
-    digest, older = tokens.digest(token), tokens.older_digests(token)
-    stored = Credential.objects.select_related("key").filter(digest=digest)
-    known = stored.first()
-    if known is None and older:
-        Credential.objects.filter(digest__in=older).update(digest=digest, pepper=tokens.pepper_mark())
-        known = stored.first()
-    return known
+    names = tokens.names_of(token, organisation_id)
+    stored = {row.digest: row for row in Credential.objects.select_related("key").filter(digest__in=names)}
+    return next(((stored[digest], raw) for digest, raw in names.items() if digest in stored), None)
 
 
 def find_by_token(token: str) -> Key | None:

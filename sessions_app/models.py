@@ -37,7 +37,19 @@ class Key(LimitFields, ThresholdFields, MetaDataFields):
         indexes = [
             models.Index(fields=["-created_at", "id"], name="key_newest_first"),
             models.Index(fields=["organisation", "-created_at", "id"], name="key_newest_of_organisation"),
+            models.Index(fields=["application", "-created_at", "id"], name="key_newest_of_application"),
+            models.Index(fields=["-created_at", "id"], condition=models.Q(is_inactive=True), name="key_inactive"),
+            models.Index(
+                fields=["-created_at", "id"], condition=models.Q(revoked_at__isnull=False), name="key_revoked"
+            ),
             models.Index(fields=["alias", "id"], name="key_by_alias"),
+            models.Index(fields=["expires_at"], condition=models.Q(expires_at__isnull=False), name="key_by_expiry"),
+        ]
+        permissions = [
+            ("reset_key_quota", "Can reset the quota of a key"),
+            ("set_remaining_quota", "Can set what remains of the quota of a key"),
+            ("rotate_key", "Can rotate a key"),
+            ("revoke_key", "Can revoke a key"),
         ]
 
     def __str__(self) -> str:
@@ -54,13 +66,19 @@ class Credential(models.Model):
 
     key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="credentials")
     digest = models.CharField(max_length=64, unique=True)
-    pepper = models.CharField(max_length=8, blank=True, help_text="Which pepper the digest was made with.")
+    pepper = models.CharField(
+        max_length=24,
+        blank=True,
+        help_text="Which pepper the digest was made with; then a colon and the algorithm, if it is of another "
+        "gateway's hash.",
+    )
     hint = models.CharField(max_length=24)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="When a rotated credential stops working.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["hint"], name="credential_by_hint")]
 
     def __str__(self) -> str:
         return self.hint
@@ -110,6 +128,7 @@ class OrgSession(LimitFields, ThresholdFields, MetaDataFields):
     class Meta(LimitFields.Meta):
         abstract = False
         verbose_name = "organisation session"
+        permissions = [("reset_organisation_quota", "Can reset the quota of an organisation")]
 
     def __str__(self) -> str:
         return f"Session of {self.organisation_id}"
@@ -123,9 +142,18 @@ class UsageSnapshot(models.Model):
     period_start_ms = models.BigIntegerField(help_text="As in the store: negative when no period runs.")
     fired = models.TextField(blank=True)
     taken_at = models.DateTimeField()
+    key_id = models.CharField(
+        max_length=32, blank=True, help_text="Whose counter it is; empty for shared ones and for organisations."
+    )
+    percent = models.PositiveBigIntegerField(default=0, help_text="Used, of the key's quota when it was taken.")
+    ends_at = models.DateTimeField(null=True, help_text="When the period ends, by the quota when it was taken.")
 
     class Meta:
-        indexes = [models.Index(fields=["taken_at"], name="usage_snapshot_taken")]
+        indexes = [
+            models.Index(fields=["taken_at"], name="usage_snapshot_taken"),
+            models.Index(fields=["key_id", "percent"], condition=~models.Q(key_id=""), name="usage_snapshot_of_key"),
+            models.Index(fields=["-percent", "key_id"], condition=~models.Q(key_id=""), name="usage_snapshot_fullest"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.counter}: {self.used}"
@@ -154,3 +182,65 @@ class UsageHour(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key_id} on {self.api_id} at {self.hour:%Y-%m-%d %H}h"
+
+
+class UsageDay(models.Model):
+    """Requests of one organisation on one day (UTC): the sum of its hours, kept up with them, so that a chart of all
+    organisations reads some thousand rows instead of millions.
+    """
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    day = models.DateField()
+    passed = models.BigIntegerField(default=0)
+    denied = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-day"]
+        constraints = [models.UniqueConstraint(fields=["day", "organisation"], name="usage_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.organisation_id} on {self.day}"
+
+
+class PeriodicRun(models.Model):
+    """When a periodic task last ended well: an old one tells that its queue has no worker, or that beat is down."""
+
+    task = models.CharField(primary_key=True, max_length=100)
+    ended_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.task} at {self.ended_at}"
+
+
+class KeyJob(models.Model):
+    """The same act on many keys, done by a worker lot by lot; `items` are those still to be done."""
+
+    act = models.CharField(max_length=40)
+    given = models.JSONField(default=dict, help_text="What the act is asked for, such as a policy's id.")
+    reason = models.CharField(max_length=500, blank=True)
+    actor = models.CharField(max_length=200)
+    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    errors = models.JSONField(default=list, help_text="The first ones, as [key id, what went wrong].")
+    created_at = models.DateTimeField(auto_now_add=True)
+    claimed_until = models.DateTimeField(null=True, help_text="A worker is at it; when this is over, another may.")
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["created_at"], condition=models.Q(finished_at__isnull=True), name="key_job_open")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.act} on {self.total} keys by {self.actor}"
+
+
+class KeyJobItem(models.Model):
+    """A key that a job has still to act on."""
+
+    job = models.ForeignKey(KeyJob, on_delete=models.CASCADE, related_name="items")
+    key_id = models.CharField(max_length=32)
+
+    def __str__(self) -> str:
+        return f"{self.key_id} of job {self.job_id}"

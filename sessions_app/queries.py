@@ -3,7 +3,8 @@
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from policies_app.models import PolicyAccess
+from policies_app.models import Policy, PolicyAccess
+from policies_app.patterns import FIELD
 from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy
 
 
@@ -19,3 +20,10 @@ def keys_naming(api_id: str) -> QuerySet[Key]:
     granting = PolicyAccess.objects.filter(api=api_id).values("policy_id")
     applied = KeyPolicy.objects.filter(key=OuterRef("pk"), policy__in=granting)
     return Key.objects.filter(Exists(own) | Exists(applied))
+
+
+def keys_with_patterns(organisation_id: str) -> QuerySet[Key]:
+    """Only a key with a custom rate limit pattern, of its own or of a policy, can share a counter (section 5)."""
+    patterned = Policy.objects.filter(meta_data__has_key=FIELD).values("pk")
+    applied = KeyPolicy.objects.filter(key=OuterRef("pk"), policy__in=patterned)
+    return Key.objects.filter(Q(meta_data__has_key=FIELD) | Exists(applied), organisation=organisation_id)

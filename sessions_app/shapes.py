@@ -20,6 +20,12 @@ class SessionShape(LimitShape):
     monitor = MonitorShape(required=False)
 
 
+class OrganisationSessionShape(SessionShape):
+    """The session object of an organisation; its address says whose."""
+
+    org_id = serializers.CharField(required=False, max_length=64)
+
+
 class QuotaShape(serializers.Serializer[Any]):
     """One quota counter of a key."""
 

@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 
 from organisations_app import versions
-from sessions_app import history
+from sessions_app import correction_notes, history, key_jobs
 from sessions_app.engine.names import BUCKETS
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.publishing import publish
@@ -37,7 +37,41 @@ def roll_up_usage() -> None:
 
 
 @shared_task
+def sweep_usage() -> None:
+    """Lets the store forget the hours that are copied and gone by."""
+    try:
+        for bucket in range(BUCKETS):
+            history.copy_all_hours(sync_store(), bucket)
+    except StoreUnavailable as error:
+        log.warning("hourly usage was not swept: %s", error)
+
+
+@shared_task
+def sweep_corrections() -> None:
+    """Enters corrections of usage in the audit whose process died before it could (rule 2.10)."""
+    try:
+        entered = correction_notes.enter_left_behind()
+    except StoreUnavailable as error:
+        log.warning("corrections of usage were not swept: %s", error)
+    else:
+        if entered:
+            log.warning("%d corrections of usage got their audit entry late", entered)
+
+
+@shared_task
 def publish_pending() -> None:
     """Publishes configuration whose process died, or whose store was down, before it could (rule 1.5)."""
     if scopes := versions.unpublished():
         publish(scopes)
+
+
+@shared_task
+def work_on_keys(job_id: int) -> None:
+    """A turn at a job of the key admin."""
+    key_jobs.work(job_id)
+
+
+@shared_task
+def sweep_key_jobs() -> None:
+    """Jobs whose worker died, or whose wake-up call was lost."""
+    key_jobs.sweep()

@@ -4,7 +4,7 @@ terms.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from django.db.models import QuerySet
@@ -21,7 +21,8 @@ Right = TypeVar("Right", KeyAccess, PolicyAccess)
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A key with everything that its grants are made of. `policies` are the known ones, in order.
+    """A key with everything that its grants are made of. `policies` are the known ones, in order, and `policy_names`
+    their names by id.
 
     `access` are the rights of its own and `policy_access` those of its policies, as the database has them.
     """
@@ -33,6 +34,7 @@ class Holder:
     versions: Versions
     access: tuple[KeyAccess, ...] = ()
     policy_access: tuple[PolicyAccess, ...] = ()
+    policy_names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_blocked(self) -> bool:
@@ -64,27 +66,53 @@ def read_holders(identities: Iterable[tuple[str, str]], api_id: str | None = Non
 
 def holders_of(keys: Sequence[Key]) -> dict[str, Holder]:
     """As read_holders, of keys that were read with `select_related(HOLDER)`. For looking: no grant is made of these,
-    because the keys may be older than the versions say.
+    because nobody asked for the versions before the keys were read.
     """
-    return _holders(keys, _version_numbers([(key.organisation_id, key.pk) for key in keys]), None)
+    return _holders(keys, {}, None)
 
 
-def _holders(keys: Sequence[Key], numbers: dict[str, int], api_id: str | None) -> dict[str, Holder]:
+def holders_with(
+    keys: Sequence[Key],
+    access: Mapping[str, Sequence[KeyAccess]],
+    applied: Mapping[str, Sequence[str]],
+    policies: Mapping[str, Policy],
+) -> dict[str, Holder]:
+    """As holders_of, when more was read already: by key id the keys' own rights and their policies' ids, and those
+    policies that exist.
+    """
+    return _joined(keys, access, applied, policies, {}, None)
+
+
+def _holders(keys: Sequence[Key], numbers: Mapping[str, int], api_id: str | None) -> dict[str, Holder]:
     key_ids = [key.pk for key in keys]
     applied = _applied(key_ids)
-    named = {policy for ids in applied.values() for policy in ids}
     access = _by_owner(KeyAccess.objects.filter(key__in=key_ids), "key_id", api_id)
-    granted = _by_owner(PolicyAccess.objects.filter(policy__in=named), "policy_id", api_id) if named else {}
-    policies = _policy_terms(named, granted)
+    named = {policy for ids in applied.values() for policy in ids}
+    return _joined(keys, access, applied, Policy.objects.in_bulk(named) if named else {}, numbers, api_id)
+
+
+def _joined(
+    keys: Sequence[Key],
+    access: Mapping[str, Sequence[KeyAccess]],
+    applied: Mapping[str, Sequence[str]],
+    policies: Mapping[str, Policy],
+    numbers: Mapping[str, int],
+    api_id: str | None,
+) -> dict[str, Holder]:
+    """With what their policies grant."""
+    rights = PolicyAccess.objects.filter(policy__in=list(policies))
+    granted = _by_owner(rights, "policy_id", api_id) if policies else {}
+    terms = {pk: _terms_of_policy(policy, _rights(granted.get(pk, ()))) for pk, policy in policies.items()}
     return {
         key.pk: Holder(
             key=key,
-            terms=_key_terms(key, _rights(access.get(key.pk, ())), applied[key.pk]),
-            policies=tuple(policies[policy] for policy in applied[key.pk] if policy in policies),
+            terms=_key_terms(key, _rights(access.get(key.pk, ())), applied.get(key.pk, ())),
+            policies=tuple(terms[policy] for policy in applied.get(key.pk, ()) if policy in policies),
             session=getattr(key.organisation, "session", None),
             versions=_versions(numbers, key),
             access=tuple(access.get(key.pk, ())),
-            policy_access=tuple(right for policy in applied[key.pk] for right in granted.get(policy, ())),
+            policy_access=tuple(right for policy in applied.get(key.pk, ()) for right in granted.get(policy, ())),
+            policy_names={policy: policies[policy].name for policy in applied.get(key.pk, ()) if policy in policies},
         )
         for key in keys
     }
@@ -97,9 +125,9 @@ def _version_numbers(pairs: list[tuple[str, str]]) -> dict[str, int]:
     return versions.numbers(scopes)
 
 
-def _versions(numbers: dict[str, int], key: Key) -> Versions:
+def _versions(numbers: Mapping[str, int], key: Key) -> Versions:
     return Versions(
-        gateway=numbers[versions.GATEWAY],
+        gateway=numbers.get(versions.GATEWAY, 0),
         organisation=numbers.get(versions.organisation_scope(key.organisation_id), 0),
         key=numbers.get(versions.key_scope(key.organisation_id, key.pk), 0),
     )
@@ -112,13 +140,6 @@ def _applied(key_ids: list[str]) -> defaultdict[str, list[str]]:
     ):
         applied[key_id].append(policy_id)
     return applied
-
-
-def _policy_terms(policy_ids: set[str], granted: Mapping[str, Sequence[PolicyAccess]]) -> dict[str, PolicyTerms]:
-    if not policy_ids:
-        return {}
-    policies = Policy.objects.filter(pk__in=policy_ids)
-    return {policy.pk: _terms_of_policy(policy, _rights(granted.get(policy.pk, ()))) for policy in policies}
 
 
 def _by_owner(access: QuerySet[Right], owner: str, api_id: str | None) -> dict[str, list[Right]]:
@@ -145,7 +166,7 @@ def _terms_of_policy(policy: Policy, rights: dict[str, Limits | None]) -> Policy
     )
 
 
-def _key_terms(key: Key, rights: dict[str, Limits | None], applied: list[str]) -> KeyTerms:
+def _key_terms(key: Key, rights: dict[str, Limits | None], applied: Sequence[str]) -> KeyTerms:
     return KeyTerms(
         id=key.pk,
         limits=key.limits(),

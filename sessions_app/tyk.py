@@ -199,10 +199,10 @@ def root_of(holder: Holder, terms: Mapping[str, Terms]) -> Shown:
     )
 
 
-def _right_limit(terms: Terms, usage: Sequence[QuotaUsage] | None) -> dict[str, Any] | None:
-    """An access right's own limits and counter; None when the root's count for it."""
+def _right_limit(terms: Terms, usage: Sequence[QuotaUsage] | None) -> dict[str, Any]:
+    """An access right's own limits and counter; empty when the root's count for it."""
     if not terms.quota.scope and not terms.rate.scope:
-        return None
+        return {}
     return Shown(terms.quota, terms.rate, terms.throttle_interval, terms.throttle_retry_limit).members(usage)
 
 
@@ -215,7 +215,8 @@ def live(source: Source, usage: Sequence[QuotaUsage] | None) -> dict[str, int]:
         return {}
     if not source.limits.has_quota:
         return {"quota_remaining": -1, "quota_renews": 0}
-    found = next((quota for quota in usage if _counts(quota, source)), None)
+    counting = (quota for quota in usage if _counts(quota, source))
+    found = min(counting, key=lambda quota: quota.scope != source.scope, default=None)
     used, renews_at = (found.used, found.renews_at) if found else (0, None)
     return {"quota_remaining": max(0, source.limits.quota_max - used), "quota_renews": renews_at or 0}
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from organisations_app.models import Organisation
 from policies_app.limits import Source
 from sessions_app import grants
-from sessions_app.engine import check, names
+from sessions_app.engine import check, names, rollup
 from sessions_app.engine.types import Grant, LimitName, LimitState, QuotaLimit, Snapshot, Versions
 from sessions_app.models import Key, OrgSession, UsageSnapshot
 from sessions_app.store import sync_store
 from sessions_app.terms import Holder, read_holders
+
+QuotaNumbers = tuple[int, int, str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,19 @@ class QuotaUsage:
         return min(100.0, 100 * self.used / self.max)
 
 
-def key_quotas(keys: Sequence[Key], holders: Mapping[str, Holder] | None = None) -> dict[str, list[QuotaUsage]]:
+def key_quotas(
+    keys: Sequence[Key], holders: Mapping[str, Holder] | None = None, *, are_new: bool = False
+) -> dict[str, list[QuotaUsage]]:
     """Live quota counters by key id, the key-level ones first, in one round trip. Unlimited quotas have no counter.
 
-    `holders` are the keys' holders, if they are read already. Raises StoreUnavailable.
+    `holders` are the keys' holders, if they are read already. Of new keys only shared counters (section 5) can have
+    been used before, and be in the snapshots. Raises StoreUnavailable.
     """
     holders = read_holders([(key.organisation_id, key.pk) for key in keys]) if holders is None else holders
     asked = [(holder, source, api_ids) for holder in holders.values() for source, api_ids in quota_sources(holder)]
-    looks = [_look(holder, _quota(holder, source)) for holder, source, _ in asked]
-    states = check.peek(sync_store(), snapshots, looks) if looks else []
+    looks = [_look(holder, quota_of(holder, source)) for holder, source, _ in asked]
+    may_be_used = not are_new or any(grants.custom_subject(holder) for holder in holders.values())
+    states = check.peek(sync_store(), snapshots if may_be_used else _no_snapshots, looks) if looks else []
     quotas: dict[str, list[QuotaUsage]] = {key.pk: [] for key in keys}
     for (holder, source, api_ids), (state,) in zip(asked, states, strict=True):
         quotas[holder.key.pk].append(_usage(source, api_ids, state, shared=grants.custom_subject(holder) is not None))
@@ -73,7 +79,7 @@ def organisation_quotas(organisation_ids: Iterable[str]) -> dict[str, QuotaUsage
 def quota_limits(key: Key) -> dict[QuotaLimit, tuple[str, ...]]:
     """The quota counters that the key really uses, as limits, with the APIs that each counts; key-level ones first."""
     holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
-    return {_quota(holder, source): api_ids for source, api_ids in quota_sources(holder)}
+    return {quota_of(holder, source): api_ids for source, api_ids in quota_sources(holder)}
 
 
 def organisation_limits(organisation: Organisation) -> list[QuotaLimit]:
@@ -89,25 +95,51 @@ def snapshots(counters: Sequence[str]) -> Mapping[str, Snapshot]:
     return {row.counter: Snapshot(row.used, row.period_start_ms, row.fired) for row in rows}
 
 
+def _no_snapshots(counters: Sequence[str]) -> Mapping[str, Snapshot]:
+    return {}
+
+
+def held(counters: Sequence[str]) -> dict[str, Snapshot]:
+    """What these counters of one organisation hold as it is stored, also when the period is over; changes nothing.
+
+    Counters that were never used are left out. Raises StoreUnavailable.
+    """
+    found: dict[str, Snapshot] = {}
+    for taken in rollup.read_counters(sync_store(), counters):
+        found.update(taken.snapshots)
+    missing = [counter for counter in counters if counter not in found]
+    return {**(snapshots(missing) if missing else {}), **found}
+
+
 # --- which counters a key has -----------------------------------------------------------------------------------------
 
 
 def quota_sources(holder: Holder) -> list[tuple[Source, tuple[str, ...]]]:
-    """The limited quota sources of a key with the APIs that each counts; key-level ones first. One per counter."""
-    found: dict[str, tuple[Source, list[str]]] = {}
+    """The limited quota sources of a key with the APIs that each counts; key-level ones first.
+
+    One per counter, unless two policies judge the counter of a custom rate limit key by numbers of their own (rule
+    5.5).
+    """
+    found: dict[tuple[str, QuotaNumbers], tuple[Source, list[str]]] = {}
     root = Source(holder.terms.limits, "", f"key:{holder.key.pk}")
     if not holder.terms.policies and root.limits.has_quota:
-        found[grants.key_counter(holder, root)] = (root, [])
+        found[grants.key_counter(holder, root), _numbers(root)] = (root, [])
     for api_id in holder.api_ids():
         terms = grants.terms_on(holder, api_id)
         if terms is not None and terms.quota.limits.has_quota:
-            found.setdefault(grants.key_counter(holder, terms.quota), (terms.quota, []))[1].append(api_id)
+            name = grants.key_counter(holder, terms.quota), _numbers(terms.quota)
+            found.setdefault(name, (terms.quota, []))[1].append(api_id)
     return sorted(
         ((source, tuple(apis)) for source, apis in found.values()), key=lambda item: item[0].scope.startswith("api:")
     )
 
 
-def _quota(holder: Holder, source: Source) -> QuotaLimit:
+def _numbers(source: Source) -> QuotaNumbers:
+    limits = source.limits
+    return limits.quota_max, limits.quota_renewal_rate, limits.quota_period, limits.quota_anchor_day
+
+
+def quota_of(holder: Holder, source: Source) -> QuotaLimit:
     counter = grants.key_counter(holder, source)
     return grants.quota_limit(LimitName.KEY_QUOTA, counter, source, holder.key.organisation.timezone)
 

@@ -37,6 +37,14 @@ class UsageChart:
     highest: int
 
     @property
+    def today(self) -> DayBar:
+        return self.bars[-1]
+
+    @property
+    def denied_percent(self) -> str:
+        return f"{100 * self.denied / max(1, self.passed + self.denied):.1f}"
+
+    @property
     def first_day(self) -> date:
         return self.bars[0].day
 

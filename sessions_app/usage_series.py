@@ -1,9 +1,10 @@
 """Requests by the hour, day, key or API, summed from the hourly usage in the database."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import F, Max, QuerySet, Sum
 from django.db.models.functions import TruncDay
 
 from sessions_app.models import UsageHour
@@ -33,3 +34,9 @@ def in_period(hours: QuerySet[UsageHour], begin: datetime | None, end: datetime 
     """Hours that begin in [begin, end)."""
     hours = hours.filter(hour__gte=begin) if begin else hours
     return hours.filter(hour__lt=end) if end else hours
+
+
+def last_hours(key_ids: Iterable[str]) -> dict[str, datetime]:
+    """The beginning of the last hour in which each key was used, by key id; of those that ever were."""
+    rows = UsageHour.objects.filter(key__in=list(key_ids)).order_by().values("key_id").annotate(last=Max("hour"))
+    return dict(rows.values_list("key_id", "last"))

@@ -72,7 +72,7 @@ class Loader:
     def __init__(self, token: str, api_id: str) -> None:
         self.token, self.api_id = token, api_id
 
-    def load(self, refresh: bool) -> Any:
+    def load(self, freshness: int) -> Any:
         return grants.compile_grant(self.token, self.api_id)
 
 

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 TRIES = 12
 COMPONENTS = {
     "organisations": "Organisation",
+    "attributes": "Attribute",
     "developers": "Developer",
     "applications": "Application",
     "apis": "Api",

@@ -14,7 +14,7 @@ from gateway_project.api_urls import urlpatterns
 from monitors_app.models import Delivery, Monitor, TriggerEvent
 from organisations_app import audit
 from organisations_app.admin_tokens import EVERYTHING, SCOPES, create_token
-from organisations_app.models import AdminToken
+from organisations_app.models import AdminToken, AttributeDefinition
 from organisations_app.rest.views import UnknownPath
 from policies_app.models import Api, Policy
 from sessions_app import keys
@@ -25,6 +25,7 @@ from tests.factories import AcmeFactory, AppFactory, GlobexFactory, MonitorFacto
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("store")]
 METHODS = ("get", "post", "put", "patch", "delete")
 OPEN = ("schema", "docs")
+BACKLOG = "/deliveries/backlog"
 
 
 class Door(NamedTuple):
@@ -44,7 +45,7 @@ def doors() -> Iterator[Door]:
         actions = getattr(pattern.callback, "actions", None)
         for method in METHODS:
             if method in actions if actions is not None else hasattr(view, method):
-                right = "read" if method == "get" else "write"
+                right = "read" if method == "get" or getattr(view, "reads", ()) else "write"
                 yield Door(method.upper(), template, f"{template.split('/')[1]}:{right}")
 
 
@@ -61,9 +62,12 @@ def template_of(pattern: URLPattern | URLResolver) -> str:
 
 
 DOORS = sorted(set(doors()))
-WITH_ID = [door for door in DOORS if "{}" in door.template]
+FOR_ALL = ("attributes",)  # of no organisation: who is bound to one may read them
+OWNED = [door for door in DOORS if "{}" in door.template and door.template.split("/")[1] not in FOR_ALL]
 LISTS = [
-    door for door in DOORS if door.method == "GET" and "{}" not in door.template and "gateway" not in door.template
+    door
+    for door in DOORS
+    if door.method == "GET" and "{}" not in door.template and door.template not in ("/monitors/gateway", BACKLOG)
 ]
 
 
@@ -107,7 +111,9 @@ def foreign() -> dict[str, Any]:
     token = AdminToken(name="foreign-token", organisation=globex, scopes=["keys:read"])
     create_token(token, audit.ROOT, EVERYTHING)
     entry = audit.record(audit.ROOT, "x", audit.Subject("key", key.pk, "globex"))
+    attribute = AttributeDefinition.objects.create(name="team")
     rows = {
+        "attributes": attribute,
         "organisations": globex,
         "developers": developer,
         "applications": application,
@@ -130,7 +136,7 @@ def everything() -> list[Any]:
     return [list(tokens), *(list(model.objects.order_by("pk").values()) for model in models)]
 
 
-@pytest.mark.parametrize("door", WITH_ID, ids=lambda door: f"{door.method} {door.template}")
+@pytest.mark.parametrize("door", OWNED, ids=lambda door: f"{door.method} {door.template}")
 def test_another_organisations_object_is_not_found(door, foreign):
     client = token_client(organisation_id="acme")
     before = everything()
@@ -145,6 +151,13 @@ def test_a_list_shows_nothing_of_another_organisation(door, foreign, rest):
     assert rest.get(door.template)["results"], "the root token sees what is there"
     shown = str(token_client(organisation_id="acme").get(door.template)["results"])
     assert "globex" not in shown and "foreign" not in shown
+
+
+def test_the_backlog_is_that_of_the_senders_own_organisation(foreign, rest):
+    Delivery.objects.update(status="pending", target="globex.example:443")
+    assert rest.get(BACKLOG)["waiting"] == token_client(organisation_id="globex").get(BACKLOG)["waiting"] == 1
+    shown = token_client(organisation_id="acme").get(BACKLOG)
+    assert (shown["waiting"], shown["targets"], shown["events"], shown["queues"]) == (0, [], None, None)
 
 
 @pytest.mark.parametrize(
@@ -178,3 +191,12 @@ def test_who_is_bound_makes_no_organisations_and_never_meets_the_gateways_monito
     assert client.refused("GET", "/monitors/gateway")[0] == client.refused("PUT", "/monitors/gateway", {})[0] == 404
     assert client.done("POST", "/deliveries/redeliver?status=failed") == {"redelivered": 0, "more": False}
     assert client.get("/monitors")["results"] == []
+
+
+def test_who_is_bound_reads_what_is_for_all_and_changes_nothing_of_it(foreign):
+    client, before = token_client(organisation_id="acme"), list(AttributeDefinition.objects.values())
+    address = f"/attributes/{foreign['attributes']}"
+    assert client.get(address)["name"] == client.get("/attributes")["results"][0]["name"] == "team"
+    for method, path in (("POST", "/attributes"), ("PUT", address), ("PATCH", address), ("DELETE", address)):
+        assert client.refused(method, path, {"name": "x"})[0] == 403
+    assert list(AttributeDefinition.objects.values()) == before

@@ -68,6 +68,8 @@ def test_demo_is_off_in_production_unless_asked_for(tmp_path):
         ("GATEWAY_RESPONSES", "kong"),
         ("GATEWAY_WEBHOOK_ALLOWED_NETS", "10.0.0.0/8,localhost"),
         ("GATEWAY_DECIDE_NETS", "10.0.0.0/33"),
+        ("GATEWAY_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("GATEWAY_TRUSTED_PROXIES", "balancer.internal"),
         ("GATEWAY_STORE_TIMEOUT_MS", "1.5"),
         ("GATEWAY_STORE_TIMEOUT_MS", "0"),
         ("GATEWAY_SNAPSHOT_SECONDS", "-5"),

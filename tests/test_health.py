@@ -4,6 +4,7 @@ import pytest
 import redis
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
+from django.test import Client
 
 from gateway_project import health
 from gateway_project.store import free_port
@@ -52,3 +53,12 @@ def test_warns_of_a_store_that_evicts(client, store: redis.Redis):
 def test_answers_are_never_cached_and_only_read(client, path):
     assert "no-store" in client.get(path)["Cache-Control"]
     assert client.post(path).status_code == 405
+
+
+def test_hello_needs_no_exact_slash(client):
+    assert [client.get(path).json()["status"] for path in ("/hello", "/hello/")] == ["pass", "pass"]
+
+
+def test_hello_answers_programs_that_post_in_tyks_words():
+    answer = Client(enforce_csrf_checks=True).post("/hello")
+    assert (answer.status_code, answer.json()["status"]) == (405, "error")

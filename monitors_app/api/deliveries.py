@@ -4,12 +4,14 @@ from typing import Any
 
 import django_filters
 from django.db import transaction
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import mixins, serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from monitors_app.api.backlog import BacklogShape, backlog_document
 from monitors_app.delivery import redeliver, redeliverable
 from monitors_app.models import Attempt, Delivery
 from organisations_app.audit import Subject
@@ -105,6 +107,13 @@ class DeliveryViewSet(mixins.ListModelMixin, Resource[Delivery]):
 
     def retrieve(self, request: Request, pk: str) -> Response:
         return Response(delivery_document(self.get_object()))
+
+    @extend_schema(responses=BacklogShape, filters=False)
+    @action(detail=False, methods=["get"], pagination_class=None)
+    def backlog(self, request: Request) -> Response:
+        """What waits, by target, and for how long; what failed; how long the queues are."""
+        whole = self.organisation_id is None
+        return Response(backlog_document(self.get_queryset(), timezone.now(), is_whole=whole))
 
     @extend_schema(request=None, responses=DeliveryDetailSerializer)
     @action(detail=True, methods=["post"])

@@ -72,5 +72,5 @@ class GatewayMonitorView(ScopedView):
         return answer(shown, shown_once={"signing_secret": generated} if generated else None)
 
     def refuse_bound(self) -> None:
-        if self.organisation_id is not None:
+        if self.organisations is not None:
             raise NotFound("There is no such monitor.")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import django_filters
+from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -12,13 +13,22 @@ from rest_framework.response import Response
 from monitors_app.api.deliveries import AttemptShape, attempt_document
 from monitors_app.delivery import TEST_PAUSE, TestThrottled, send_test
 from monitors_app.models import Monitor
-from monitors_app.monitors import MASK, delete_monitor, masked_header_map, save_monitor
+from monitors_app.monitors import (
+    MASK,
+    MAX_SECRET_OVERLAP_SECONDS,
+    SECRET_OVERLAP_SECONDS,
+    delete_monitor,
+    masked_header_map,
+    rotate_secret,
+    save_monitor,
+)
 from monitors_app.transports import TransportError
+from organisations_app.documents import Reader
 from organisations_app.rest.authentication import reach_of
 from organisations_app.rest.fields import NUMBER, OrganisationField, StrictModelSerializer, Text
 from organisations_app.rest.filters import Flag
 from organisations_app.rest.refusals import Conflict, TooSoon
-from organisations_app.rest.resources import ModelResource
+from organisations_app.rest.resources import ModelResource, answer
 
 
 class HeaderMapField(serializers.DictField):
@@ -92,6 +102,23 @@ class MonitorSerializer(StrictModelSerializer):
             raise serializers.ValidationError({"org_id": ["must stay null: the gateway's monitor is for all"]})
 
 
+class RotateSecretShape(serializers.Serializer[Any]):
+    overlap_seconds = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=MAX_SECRET_OVERLAP_SECONDS,
+        default=SECRET_OVERLAP_SECONDS,
+        help_text="For how long webhooks carry the old signature beside the new one.",
+    )
+    reason = serializers.CharField(required=False, max_length=500)
+
+
+class NewSecretShape(MonitorSerializer):
+    """The monitor with its new secret, which is in this answer only."""
+
+    signing_secret = serializers.CharField(read_only=True, help_text="Shown only now.")
+
+
 class MonitorFilter(django_filters.FilterSet):  # type: ignore[misc]
     org_id = django_filters.CharFilter(field_name="organisation_id")
     name = django_filters.CharFilter()
@@ -122,8 +149,25 @@ class MonitorViewSet(ModelResource[Monitor]):
         generated = getattr(serializer, "generated", None)
         return {"signing_secret": generated} if generated else {}
 
+    @extend_schema(request=RotateSecretShape, responses=NewSecretShape)
+    @action(detail=True, methods=["post"], url_path="rotate-secret")
+    @transaction.atomic
+    def rotate_secret(self, request: Request, pk: str) -> Response:
+        """A new signing secret, shown only now. For `overlap_seconds` webhooks carry both signatures, so that the
+        receiver can change over without losing one. The secret before the old one ends now.
+        """
+        monitor, reader = self.locked(), Reader(request.data)
+        limits = {"low": 0, "high": MAX_SECRET_OVERLAP_SECONDS}
+        overlap = reader.whole("overlap_seconds", SECRET_OVERLAP_SECONDS, **limits, meaning=" of seconds")
+        reason = reader.text("reason", longest=500)
+        reader.refuse_rest()
+        reader.finish()
+        secret = rotate_secret(monitor, overlap)
+        self.record("rotate-secret", self.subject_of(monitor), reason, after={"overlap_seconds": overlap})
+        return answer(self.document(monitor), shown_once={"signing_secret": secret})
+
     @extend_schema(request=None, responses=AttemptShape)
-    @action(detail=True, methods=["post"], answers_once=False)
+    @action(detail=True, methods=["post"], answers_once=False, may_refuse=(429,))
     def test(self, request: Request, pk: str) -> Response:
         """Sends a marked test event now, and answers what the receiver said. Not retried; once in 5 seconds.
 

@@ -1,6 +1,7 @@
 """Who asks `/api/v1`, and for what: the bearer of a token, or a member of staff who is logged in to the admin."""
 
 import hmac
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from organisations_app import audit
-from organisations_app.admin_tokens import EVERYTHING, Reach, find_token
+from organisations_app.admin_tokens import EVERYTHING, Reach, find_token, reach_of_staff
 from organisations_app.audit import Actor
+from organisations_app.tenancy import organisations_for
 
 if TYPE_CHECKING:  # DRF's views are being imported when they ask for these classes
     from rest_framework.views import APIView
@@ -60,8 +62,16 @@ def _bearer(text: bytes) -> Bearer:
 
 
 def reach_of(request: Request) -> Reach:
-    """A staff session sees all organisations."""
-    return request.user.reach if isinstance(request.user, Bearer) else EVERYTHING
+    """What a token was given, or what a member of staff may see and change in the admin."""
+    return request.user.reach if isinstance(request.user, Bearer) else reach_of_staff(request.user)
+
+
+def organisations_of(request: Request) -> Collection[str] | None:
+    """The organisations that the sender is bound to; None is all."""
+    if not isinstance(request.user, Bearer):
+        return organisations_for(request.user)
+    bound_to = request.user.reach.organisation_id
+    return None if bound_to is None else frozenset({bound_to})
 
 
 def actor_of(request: Request) -> Actor:
@@ -75,17 +85,28 @@ def sender_of(request: Request) -> str:
 
 
 class MayUse(BasePermission):
-    """A token may do what its scopes say: `<resource>:read` or `<resource>:write`. A staff session may look."""
+    """A token may do what its scopes say: `<resource>:read` or `<resource>:write`. A session of the admin may read
+    what its login may view there.
+    """
 
     message = "A session of the admin may only read here; write with a token."
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        is_reading = request.method in SAFE_METHODS
+        is_reading = request.method in SAFE_METHODS or bool(getattr(view, "reads", ()))
         if request.method not in view.allowed_methods:
             return bool(request.user and request.user.is_staff)  # that the method is not allowed is said next
-        if not isinstance(request.user, Bearer):
-            return bool(request.user and request.user.is_staff) and is_reading
-        resource = getattr(view, "scope", "")
-        needed = f"{resource}:{'read' if is_reading else 'write'}"
-        self.message = f"This token lacks the scope {needed}."
-        return not resource or needed in request.user.reach.scopes
+        is_token = isinstance(request.user, Bearer)
+        if not is_token and not (request.user and request.user.is_staff and is_reading):
+            return False
+        allowed = reach_of(request).scopes
+        lacking = [scope for scope in _scopes(request, view) if scope not in allowed]
+        self.message = f"This {'token' if is_token else 'login'} lacks the scope {', '.join(lacking)}."
+        return not lacking
+
+
+def _scopes(request: Request, view: "APIView") -> tuple[str, ...]:
+    """What a token needs for this. Some operations read although they are a POST: the view names their scopes."""
+    if reading := getattr(view, "reads", ()):
+        return tuple(f"{resource}:read" for resource in reading)
+    resource = getattr(view, "scope", "")
+    return (f"{resource}:{'read' if request.method in SAFE_METHODS else 'write'}",) if resource else ()

@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from organisations_app.documents import brief, is_number
 from organisations_app.models import Organisation
-from organisations_app.rest.authentication import reach_of
+from organisations_app.rest.authentication import organisations_of
 from organisations_app.tenancy import within
 
 NUMBER = r"[0-9]{1,18}"  # a numeric id in an address
@@ -60,7 +60,7 @@ class OwnedField(serializers.PrimaryKeyRelatedField[Any]):
         super().__init__(queryset=rows, **options)
 
     def get_queryset(self) -> QuerySet[Any]:
-        return within(self.rows.all(), reach_of(self.context["request"]).organisation_id, self.tenancy)
+        return within(self.rows.all(), organisations_of(self.context["request"]), self.tenancy)
 
     def to_internal_value(self, data: Any) -> Any:
         meta = self.rows.model._meta

@@ -1,6 +1,6 @@
 """What all resources of `/api/v1` share: scope, tenancy, answers that are given once, ETags, and the audit."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from rest_framework.viewsets import GenericViewSet
 from organisations_app import audit
 from organisations_app.audit import Subject
 from organisations_app.rest import idempotency
-from organisations_app.rest.authentication import actor_of, reach_of
+from organisations_app.rest.authentication import actor_of, organisations_of, reach_of
 from organisations_app.rest.entity_tags import check_match, entity_tag
 from organisations_app.rest.views import ID
 from organisations_app.tenancy import within
@@ -25,10 +25,16 @@ Row = TypeVar("Row", bound=Model)
 
 
 class ScopedView(APIView):
-    """`scope` is the resource that a token must have a scope for. A POST with an `Idempotency-Key` is answered once."""
+    """`scope` is the resource that a token must have a scope for. A POST with an `Idempotency-Key` is answered once.
+
+    `may_refuse` are statuses of its refusals beside those that follow from what it takes (see DocumentedSchema).
+    `reads` is for views that only read whatever the method: the resources that a token must have a `:read` scope for.
+    """
 
     scope = ""
+    reads: tuple[str, ...] = ()
     answers_once = True
+    may_refuse: tuple[int, ...] = ()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -38,8 +44,13 @@ class ScopedView(APIView):
 
     @property
     def organisation_id(self) -> str | None:
-        """The organisation that the sender is bound to; None is all."""
+        """The organisation that a writer is bound to; None is all."""
         return reach_of(self.request).organisation_id
+
+    @property
+    def organisations(self) -> Collection[str] | None:
+        """Those that the sender may see; None is all."""
+        return organisations_of(self.request)
 
     def record(
         self,
@@ -74,7 +85,7 @@ class Resource(ScopedView, GenericViewSet[Row]):
     lookup_value_regex = ID
 
     def get_queryset(self) -> QuerySet[Row]:
-        return within(super().get_queryset(), self.organisation_id, *self.tenancy)
+        return within(super().get_queryset(), self.organisations, *self.tenancy)
 
     def document(self, row: Row) -> dict[str, Any]:
         """The row as it is answered, without what is shown only once."""

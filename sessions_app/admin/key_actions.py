@@ -1,172 +1,166 @@
-"""What can be done with a key beside editing it: revoke, rotate, reset. Each asks first and is in the history."""
+"""What can be done with keys beside editing them, one or many. Each act asks first, with room for a reason, and is kept
+in the audit and in the history.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
-from django.urls import reverse
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
-from sessions_app import corrections, custody
-from sessions_app.admin.key_forms import RemainingForm, RotateForm
+from organisations_app.documents import DocumentError
+from policies_app.models import Policy
+from sessions_app.admin.key_forms import ActForm, ExtendForm, PolicyForm, RemainingForm
+from sessions_app.admin.key_panels import page_of
+from sessions_app.admin.key_secrets import KeySecrets
+from sessions_app.admin.key_selections import STORE_DOWN
 from sessions_app.engine.types import StoreUnavailable
+from sessions_app.key_acts import ACTS
+from sessions_app.key_jobs import words_of
 from sessions_app.models import Key
 
 REVOKE_TEXT = "From the next request on this key is refused. Its history stays. A revoked key cannot be brought back."
 RESET_TEXT = "Usage becomes 0, thresholds can be told again, and a new period begins with the next request."
 REMAINING_TEXT = "For credits and migrations: the period goes on, thresholds that were told stay told."
-ROTATE_TEXT = "The key gets a new secret, shown once. Limits, usage and history stay."
+BLOCK_TEXT = "From the next request on this key is refused, until it is unblocked. Its secret and its usage stay."
+UNBLOCK_TEXT = "From the next request on this key works again, with the usage that it had."
+EXTEND_TEXT = "The key works longer. Its secret, limits and usage stay."
+ASSIGN_TEXT = "From the next request on the key has the limits and access rights of this policy."
 
 
-class KeyActions(ModelAdmin):
-    """Actions of the key page and of the list of keys."""
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """An act of key_acts.py as people meet it: `verb` is the button, `permission` what it takes."""
 
-    actions_detail = ["reset_quota", "set_remaining", "rotate", "revoke"]
-    actions = ["reset_selected", "revoke_selected"]
+    act: str
+    verb: str
+    text: str
+    icon: str
+    permission: str = "change"
+    form: type[ActForm] = ActForm
+    is_danger: bool = False
 
-    # --- one key ------------------------------------------------------------------------------------------------------
 
-    @action(description="Revoke", icon="block", permissions=["change"], variant=ActionVariant.DANGER)
-    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key = get_object_or_404(Key, pk=unquote(object_id))
-        form = ReasonForm(request.POST if is_confirmed(request) else None)
-        if form.is_valid():
-            self.revoke_keys(request, [key], form)
-            return HttpResponseRedirect(self.page_of(key))
-        question = Question(f"Revoke {key}?", REVOKE_TEXT, "Revoke key", self.page_of(key))
+RESET = Asking("reset-quota", "Reset quota", RESET_TEXT, "restart_alt", "reset")
+REMAINING = Asking(
+    "set-remaining", "Set remaining", REMAINING_TEXT, "tune", "set_remaining", RemainingForm
+)
+REVOKE = Asking("revoke", "Revoke", REVOKE_TEXT, "block", "revoke", is_danger=True)
+BLOCK = Asking("block", "Block", BLOCK_TEXT, "pause_circle", is_danger=True)
+UNBLOCK = Asking("unblock", "Unblock", UNBLOCK_TEXT, "play_circle")
+EXTEND = Asking("extend", "Extend", EXTEND_TEXT, "more_time", form=ExtendForm)
+ASSIGN = Asking("assign-policy", "Assign policy", ASSIGN_TEXT, "sell", form=PolicyForm)
+
+
+def _of_one(name: str, asking: Asking) -> Any:
+    """The action of a key's page."""
+
+    def do(self: "KeyActions", request: HttpRequest, object_id: str) -> HttpResponse:
+        key = get_object_or_404(self.get_queryset(request), pk=unquote(object_id))
+        form = self.act_form(request, asking)
+        if form.is_valid() and self._is_done(request, key, asking, form):
+            return HttpResponseRedirect(page_of(key))
+        title = f"{asking.verb}: {key}"
+        question = Question(title, asking.text, f"{asking.verb} key", page_of(key), is_danger=asking.is_danger)
         return ask(self, request, question, form)
 
-    @action(description="Rotate", icon="sync", permissions=["change"])
-    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key = get_object_or_404(Key, pk=unquote(object_id))
-        form = RotateForm(request.POST if is_confirmed(request) else None)
-        if form.is_valid():
-            return self._rotated(request, key, form)
-        question = Question(f"Rotate {key}?", ROTATE_TEXT, "Make new secret", self.page_of(key), is_danger=False)
-        return ask(self, request, question, form)
+    variant = ActionVariant.DANGER if asking.act == "revoke" else ActionVariant.DEFAULT
+    return _named(name, do, asking, icon=asking.icon, variant=variant)
 
-    def _rotated(self, request: HttpRequest, key: Key, form: RotateForm) -> HttpResponse:
+
+def _of_selected(name: str, asking: Asking) -> Any:
+    """The same for the keys that are selected in the list."""
+
+    def do(self: "KeyActions", request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponse | None:
+        form = self.act_form(request, asking)
+        if form.is_valid():
+            return self.act_on_selected(request, queryset, asking.act, form.given, form.acts_upon())
+        return self.ask_about_selected(request, queryset, name, asking.verb, asking.text, form, asking.is_danger)
+
+    return _named(name, do, asking, description=f"{asking.verb} …")
+
+
+def _named(name: str, do: Callable[..., Any], asking: Asking, **how: Any) -> Any:
+    do.__name__ = name
+    how.setdefault("description", asking.verb)
+    return action(permissions=[asking.permission], **how)(do)
+
+
+class KeyActions(KeySecrets):
+    actions_detail = [
+        "reset_quota",
+        "set_remaining",
+        "rotate",
+        {"title": "More", "icon": "more_horiz", "items": ["extend", "assign_policy", "block", "unblock"]},
+        "revoke",
+    ]
+    actions = [
+        "reset_selected",
+        "set_remaining_selected",
+        "rotate_selected",
+        "extend_selected",
+        "assign_policy_selected",
+        "block_selected",
+        "unblock_selected",
+        "revoke_selected",
+        "export_selected",
+    ]
+
+    reset_quota = _of_one("reset_quota", RESET)
+    set_remaining = _of_one("set_remaining", REMAINING)
+    extend = _of_one("extend", EXTEND)
+    assign_policy = _of_one("assign_policy", ASSIGN)
+    block = _of_one("block", BLOCK)
+    unblock = _of_one("unblock", UNBLOCK)
+    revoke = _of_one("revoke", REVOKE)
+
+    reset_selected = _of_selected("reset_selected", RESET)
+    set_remaining_selected = _of_selected("set_remaining_selected", REMAINING)
+    extend_selected = _of_selected("extend_selected", EXTEND)
+    assign_policy_selected = _of_selected("assign_policy_selected", ASSIGN)
+    block_selected = _of_selected("block_selected", BLOCK)
+    unblock_selected = _of_selected("unblock_selected", UNBLOCK)
+    revoke_selected = _of_selected("revoke_selected", REVOKE)
+
+    def act_form(self, request: HttpRequest, asking: Asking) -> ActForm:
+        data = request.POST if is_confirmed(request) else None
+        if asking.form is PolicyForm:
+            return PolicyForm(data, policies=self._policies(request))
+        return asking.form(data)
+
+    def _policies(self, request: HttpRequest) -> QuerySet[Policy]:
+        """Those that this person sees."""
+        policies: QuerySet[Policy] = self.admin_site._registry[Policy].get_queryset(request)
+        return policies
+
+    def _is_done(self, request: HttpRequest, key: Key, asking: Asking, form: ActForm) -> bool:
+        """False if it is refused; the form then says why."""
+        act = ACTS[asking.act]
         try:
-            with transaction.atomic():
-                overlap_seconds = form.cleaned_data["overlap_seconds"]
-                token = custody.rotate_key(key, overlap_seconds, actor_of(request), form.given)
-                self.log_change(request, key, f"Rotated.{form.suffix()}")
-        except ValidationError as error:
-            messages.error(request, " ".join(error.messages))
-            return HttpResponseRedirect(self.page_of(key))
-        return self.show_secret(request, key, token, f"New secret of {key}")
-
-    @action(description="Reset quota", icon="restart_alt", permissions=["change"])
-    def reset_quota(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key = get_object_or_404(Key, pk=unquote(object_id))
-        form = ReasonForm(request.POST if is_confirmed(request) else None)
-        if form.is_valid():
-            self.reset_keys(request, [key], form)
-            return HttpResponseRedirect(self.page_of(key))
-        question = Question(f"Reset the quota of {key}?", RESET_TEXT, "Reset quota", self.page_of(key), is_danger=False)
-        return ask(self, request, question, form)
-
-    @action(description="Set remaining", icon="tune", permissions=["change"])
-    def set_remaining(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        key = get_object_or_404(Key, pk=unquote(object_id))
-        form = RemainingForm(request.POST if is_confirmed(request) else None)
-        if form.is_valid() and self._remaining_is_set(request, key, form):
-            return HttpResponseRedirect(self.page_of(key))
-        title = f"Set what remains of the quota of {key}"
-        question = Question(title, REMAINING_TEXT, "Set remaining", self.page_of(key), is_danger=False)
-        return ask(self, request, question, form)
-
-    def _remaining_is_set(self, request: HttpRequest, key: Key, form: RemainingForm) -> bool:
-        """False if the number is refused; the form then says why."""
-        remaining = form.cleaned_data["quota_remaining"]
-        try:
-            before = corrections.set_remaining(key, remaining, actor_of(request), form.given)
-        except ValidationError as error:
-            form.add_error("quota_remaining", error.messages)
+            words = act.do(key, actor_of(request), form.given, form.acts_upon())
+        except (ValidationError, DocumentError) as error:
+            _tell(form, error)
             return False
         except StoreUnavailable:
-            form.add_error(None, "The counter store does not answer; nothing was changed. Try again.")
+            form.add_error(None, STORE_DOWN)
             return False
-        self.log_change(request, key, f"Remaining requests set to {remaining:,}; were {before:,}.{form.suffix()}")
-        messages.success(request, f"Remaining requests: {remaining:,} (were {before:,}).")
+        self.log_change(request, key, f"{act.done}: {words}.{form.suffix()}")
+        messages.success(request, f"{act.done}: {key}; {words}.")
         return True
 
-    # --- selected keys ------------------------------------------------------------------------------------------------
 
-    @action(description="Revoke selected keys", permissions=["change"])
-    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponse | None:
-        return self._ask_for_all(request, queryset, "revoke_selected", "Revoke", REVOKE_TEXT, self.revoke_keys)
-
-    @action(description="Reset quota of selected keys", permissions=["change"])
-    def reset_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponse | None:
-        return self._ask_for_all(request, queryset, "reset_selected", "Reset quota", RESET_TEXT, self.reset_keys)
-
-    def _ask_for_all(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Key],
-        name: str,
-        verb: str,
-        text: str,
-        act: Callable[[HttpRequest, list[Key], ReasonForm], None],
-    ) -> HttpResponse | None:
-        keys = list(queryset)
-        form = ReasonForm(request.POST if is_confirmed(request) else None)
-        if form.is_valid():
-            act(request, keys, form)
-            return None
-        back = reverse("admin:sessions_app_key_changelist")
-        title = f"{verb}: {len(keys)} key{'' if len(keys) == 1 else 's'}"
-        return ask(self, request, Question(title, text, verb, back, keys, name, verb == "Revoke"), form)
-
-    # --- doing --------------------------------------------------------------------------------------------------------
-
-    def revoke_keys(self, request: HttpRequest, keys: list[Key], form: ReasonForm) -> None:
-        with transaction.atomic():
-            for key in keys:
-                custody.revoke_key(key, actor_of(request), form.given)
-                self.log_change(request, key, f"Revoked.{form.suffix()}")
-        messages.success(request, f"Revoked: {_names(keys)}. The next request with it is refused.")
-
-    def reset_keys(self, request: HttpRequest, keys: list[Key], form: ReasonForm) -> None:
-        try:
-            for key in keys:
-                used = corrections.reset_quota(key, actor_of(request), form.given)
-                self.log_change(request, key, f"Quota reset; {used:,} requests had been used.{form.suffix()}")
-        except StoreUnavailable:
-            messages.error(request, "The counter store does not answer. Try again; what was reset stays reset.")
-            return
-        messages.success(request, f"Quota reset: {_names(keys)}.")
-
-    def page_of(self, key: Key) -> str:
-        return reverse("admin:sessions_app_key_change", args=[quote(key.pk)])
-
-    def show_secret(self, request: HttpRequest, key: Key, token: str, title: str) -> TemplateResponse:
-        """The answer to the POST itself: the raw key is in no message, no session and no redirect (rule 1.3)."""
-        context: dict[str, Any] = {
-            **self.admin_site.each_context(request),
-            "title": title,
-            "opts": self.model._meta,
-            "key": key,
-            "token": token,
-            "page": self.page_of(key),
-            "opens_nothing": not key.access.exists() and not key.key_policies.exists(),
-        }
-        response = TemplateResponse(request, "sessions_app/admin/secret.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
-
-
-def _names(keys: list[Key]) -> str:
-    shown = ", ".join(map(str, keys[:5]))
-    return f"{shown} and {len(keys) - 5} more" if len(keys) > 5 else shown
+def _tell(form: ReasonForm, error: ValidationError | DocumentError) -> None:
+    """At the field that it names, if the form has it."""
+    fields = error.message_dict if isinstance(error, ValidationError) and hasattr(error, "error_dict") else {}
+    if fields and set(fields) <= set(form.fields):
+        form.add_error(None, error)
+    else:
+        form.add_error(None, words_of(error))

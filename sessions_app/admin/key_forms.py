@@ -3,17 +3,27 @@
 from typing import Any
 
 from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from django.db.models import Model, QuerySet
+from unfold.widgets import (
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
 
 from organisations_app.admin_confirmation import ReasonForm
 from policies_app.durations import duration_text
 from policies_app.limit_forms import SessionForm
+from policies_app.models import Policy
 from sessions_app import tokens
 from sessions_app.keys import find_by_token
-from sessions_app.models import Key
+from sessions_app.models import Key, KeyPolicy
 
 OVERLAPS = (0, 300, 3_600, 86_400, 604_800)
+MOST_DAYS = 3_650
 
 
 class KeyForm(SessionForm[Key]):
@@ -40,7 +50,16 @@ class KeyForm(SessionForm[Key]):
         return token
 
 
-class RemainingForm(ReasonForm):
+class ActForm(ReasonForm):
+    """Of an act of key_acts.py. What it asks for beside the reason is what the act is given."""
+
+    def acts_upon(self) -> dict[str, Any]:
+        """As JSON."""
+        asked = {name: value for name, value in self.cleaned_data.items() if name != "reason"}
+        return {name: value.pk if isinstance(value, Model) else value for name, value in asked.items()}
+
+
+class RemainingForm(ActForm):
     """For the key-level quota."""
 
     quota_remaining = forms.IntegerField(
@@ -62,3 +81,35 @@ class RotateForm(ReasonForm):
         help_text="Usage, limits and history stay: it is the same key with a new secret.",
     )
     field_order: Any = ["overlap_seconds", "reason"]
+
+
+class ExtendForm(ActForm):
+    days = forms.IntegerField(
+        label="Extend by (days)",
+        min_value=1,
+        max_value=MOST_DAYS,
+        initial=30,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="From its end; from now, if that is past.",
+    )
+    field_order: Any = ["days", "reason"]
+
+
+class PolicyForm(ActForm):
+    """`policies` are those that the person may see: the field offers them as one types."""
+
+    policy = forms.ModelChoiceField(
+        Policy.objects.none(), widget=AutocompleteSelect(KeyPolicy._meta.get_field("policy"), admin.site)
+    )
+    alone = forms.BooleanField(
+        label="Replace the policies that it has",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Otherwise it is applied after them, with a counter of its own (two policies are two buckets).",
+    )
+    field_order: Any = ["policy", "alone", "reason"]
+
+    def __init__(self, *args: Any, policies: QuerySet[Policy], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["policy"]
+        field.queryset = policies

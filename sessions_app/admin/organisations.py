@@ -1,6 +1,6 @@
 """Admin of organisations with the session that limits all their keys together (section 6)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,16 +18,19 @@ from unfold.views import ChangeList
 from organisations_app.admin import OrganisationAdmin
 from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
 from organisations_app.admin_versions import VersionedAdmin
+from organisations_app.audit import Subject
 from organisations_app.models import Organisation
 from organisations_app.versions import organisation_scope
 from policies_app.admin import LimitColumns
 from policies_app.durations import quota_text
-from policies_app.limit_forms import PERIOD_CONDITIONS, QUOTA_FIELDS, SessionForm
+from policies_app.limit_forms import QUOTA_FIELDS, SessionForm
 from sessions_app.admin.key_actions import RESET_TEXT
 from sessions_app.admin.usage_lists import OrgSessionChangeList, usage_cell
 from sessions_app.corrections import reset_organisation_quota
+from sessions_app.custody import session_subject_of
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import OrgSession
+from sessions_app.tyk import org_session_to_tyk
 from sessions_app.usage_bars import live_organisation_quotas, usage_bar
 
 
@@ -67,7 +70,6 @@ class OrgSessionAdmin(LimitColumns, VersionedAdmin):
     search_fields = ["organisation__name", "organisation__id"]
     search_help_text = "Organisation's name or id"
     autocomplete_fields = ["organisation"]
-    conditional_fields = PERIOD_CONDITIONS
     actions_detail = ["reset_quota"]
     change_form_before_template = "sessions_app/admin/organisation_panel.html"
     fieldsets = [
@@ -87,6 +89,12 @@ class OrgSessionAdmin(LimitColumns, VersionedAdmin):
     def config_scopes(self, obj: OrgSession) -> Iterable[str]:
         return [organisation_scope(obj.organisation_id)]
 
+    def audit_document(self, obj: OrgSession) -> Mapping[str, Any]:
+        return org_session_to_tyk(obj)
+
+    def audit_subject(self, obj: OrgSession) -> Subject:
+        return session_subject_of(obj)
+
     @display(description="Usage")
     def usage(self, session: OrgSession) -> str:
         return usage_cell(session)
@@ -104,9 +112,12 @@ class OrgSessionAdmin(LimitColumns, VersionedAdmin):
         response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
 
-    @action(description="Reset quota", icon="restart_alt", permissions=["change"])
+    def has_reset_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("sessions_app.reset_organisation_quota"))
+
+    @action(description="Reset quota", icon="restart_alt", permissions=["reset"])
     def reset_quota(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        session = get_object_or_404(OrgSession.objects.select_related("organisation"), pk=object_id)
+        session = get_object_or_404(self.get_queryset(request).select_related("organisation"), pk=object_id)
         page = reverse("admin:sessions_app_orgsession_change", args=[session.pk])
         form = ReasonForm(request.POST if is_confirmed(request) else None)
         if form.is_valid():

@@ -1,6 +1,7 @@
 """Live usage in admin lists: one call of the counter store for a whole page, and a page that also works without it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -8,31 +9,28 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.views import ChangeList
 
+from organisations_app.admin_lists import KeysetChangeList
+from policies_app.durations import wait_text
+from sessions_app.terms import holders_of
 from sessions_app.usage import QuotaUsage
 from sessions_app.usage_bars import live_organisation_quotas, live_quotas, usage_bar
+from sessions_app.usage_series import last_hours
 
 STORE_DOWN = "The counter store does not answer, so no usage is shown. Everything else on this page works."
 
 
-class LiveChangeList(ChangeList):
+class LiveChangeList(KeysetChangeList):
     """Puts `live_usage` on each object of the page: a list of quotas, or None when the store does not answer."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        if not self.query and not self.has_active_filters:
-            self.show_full_result_count, self.full_result_count = (
-                True,
-                self.result_count,
-            )  # the same, without counting again
-        rows: list[Any] = list(self.result_list)  # type: ignore[has-type]
+        rows: list[Any] = self.result_list
         usage = self.read_usage(rows) if rows else {}
         if usage is None:
             messages.warning(request, STORE_DOWN)
         for row in rows:
             row.live_usage = None if usage is None else usage.get(row.pk, [])
-        self.result_list = rows
 
     def read_usage(self, rows: Sequence[Any]) -> dict[Any, list[QuotaUsage]] | None:
         """Quotas by primary key."""
@@ -40,8 +38,13 @@ class LiveChangeList(ChangeList):
 
 
 class KeyChangeList(LiveChangeList):
+    """Puts the `holder` and the `last_hour` of use on each key, too."""
+
     def read_usage(self, rows: Sequence[Any]) -> dict[Any, list[QuotaUsage]] | None:
-        return live_quotas(rows)
+        holders, last = holders_of(rows), last_hours(row.pk for row in rows)
+        for row in rows:
+            row.holder, row.last_hour = holders[row.pk], last.get(row.pk)
+        return live_quotas(rows, holders)
 
 
 class OrgSessionChangeList(LiveChangeList):
@@ -63,3 +66,11 @@ def usage_cell(obj: Any) -> SafeString | str:
     nearest = max(quotas, key=lambda quota: quota.used / quota.max)
     bar = usage_bar(nearest, "Quota", timezone.now())
     return render_to_string("sessions_app/usage_bar.html", {"bar": bar, "compact": True})
+
+
+def last_used_text(hour: datetime | None, now: datetime) -> str:
+    """ "this hour", "5 h ago", "3 days ago", "never"."""
+    if hour is None:
+        return "never"
+    seconds = (now - hour).total_seconds()
+    return "this hour" if seconds < 3600 else f"{wait_text(seconds // 3600 * 3600)} ago"

@@ -1,12 +1,9 @@
 """`/api/v1/keys`: session objects with Tyk's names and live usage."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import django_filters
 from django.db import transaction
-from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.decorators import action
@@ -16,17 +13,20 @@ from rest_framework.response import Response
 
 from organisations_app.documents import Reader, refusal
 from organisations_app.rest.authentication import actor_of
-from organisations_app.rest.filters import Flag
 from organisations_app.rest.resources import Resource, answer
 from organisations_app.tenancy import within
 from policies_app.models import Api
 from sessions_app import bulk, corrections, custody
 from sessions_app import explain as explanations
+from sessions_app.api.key_documents import key_documents, new_key_documents, quotas_of
+from sessions_app.api.key_filters import KeyFilter
 from sessions_app.api.period import PERIOD_PARAMETERS, period_of
-from sessions_app.api.steps import check_application, checked, living, reason_of, split, stored
-from sessions_app.documents import computed_documents, live_usage, stored_documents
-from sessions_app.drafts import SessionDraft
-from sessions_app.models import Credential, Key, UsageHour
+from sessions_app.api.references import read_references
+from sessions_app.api.steps import living, reason_of, split, stored
+from sessions_app.documents import live_usage, stored_documents
+from sessions_app.drafts import WantedKey
+from sessions_app.models import Key, UsageHour
+from sessions_app.new_keys import row_of_its_own
 from sessions_app.queries import keys_naming
 from sessions_app.shapes import (
     MAX_OVERLAP_SECONDS,
@@ -36,7 +36,6 @@ from sessions_app.shapes import (
     KeyUsageShape,
     NewKeyShape,
     NewKeysShape,
-    QuotaShape,
     ReasonShape,
     RemainingSetShape,
     RemainingShape,
@@ -46,24 +45,6 @@ from sessions_app.shapes import (
 from sessions_app.terms import HOLDER, holders_of
 from sessions_app.tyk import session_from_tyk
 from sessions_app.usage_series import in_period, summed
-
-
-class KeyFilter(django_filters.FilterSet):  # type: ignore[misc]
-    org_id = django_filters.CharFilter(field_name="organisation_id")
-    alias = django_filters.CharFilter()
-    application_id = django_filters.NumberFilter()
-    developer_id = django_filters.NumberFilter(field_name="application__developer_id")
-    policy = django_filters.CharFilter(field_name="key_policies__policy_id")
-    api = django_filters.CharFilter(method="of_api")
-    key_hash = django_filters.CharFilter(field_name="credentials__digest")
-    is_inactive = Flag()
-    revoked = Flag(field_name="revoked_at", lookup_expr="isnull", exclude=True)
-    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
-    expires_before = django_filters.IsoDateTimeFilter(field_name="expires_at", lookup_expr="lt")
-
-    def of_api(self, rows: QuerySet[Key], name: str, value: str) -> QuerySet[Key]:
-        return rows.filter(pk__in=keys_naming(value).values("pk"))
 
 
 @extend_schema_view(
@@ -92,28 +73,28 @@ class KeyViewSet(Resource[Key]):
 
     @transaction.atomic
     def create(self, request: Request) -> Response:
-        key, token = self._make(self._new_draft(request.data))
-        return answer(self.document(key), status.HTTP_201_CREATED, shown_once={"key": token})
-
-    def _new_draft(self, row: Any) -> tuple[SessionDraft, int | None]:
-        document, application_id = split(row)
-        draft = checked(session_from_tyk(document, strict=True), self.organisation_id)
-        check_application(application_id, draft.organisation_id)
-        return draft, application_id
-
-    def _make(self, new: tuple[SessionDraft, int | None]) -> tuple[Key, str]:
-        draft, application_id = new
-        return custody.create_key(draft, actor_of(self.request), application_id=application_id)
+        wanted = _wanted(request.data)
+        references = read_references([wanted], self.organisation_id)
+        references.check(wanted)
+        with row_of_its_own():
+            made = custody.create_keys([wanted], actor_of(request), references.known)
+        [document] = new_key_documents(made, references.known.policies)
+        return answer(document, status.HTTP_201_CREATED, shown_once={"key": made[0][1]})
 
     @extend_schema(request=BulkShape, responses={201: NewKeysShape})
     @action(detail=False, methods=["post"])
     @transaction.atomic
     def bulk(self, request: Request) -> Response:
         """Up to 1,000 new keys: all of them, or none. What is wrong is named with the row that it is in."""
-        drafts = bulk.each(bulk.read_rows(request.data), self._new_draft)
-        made = bulk.each(drafts, self._make)
-        documents = key_documents(read_keys([key.pk for key, _ in made]))
-        keys = [{**document, "key": token} for document, (_, token) in zip(documents, made, strict=True)]
+        rows = bulk.Rows()
+        wanted = rows.each(enumerate(bulk.read_rows(request.data)), _wanted)
+        references = read_references(wanted.values(), self.organisation_id)
+        rows.each(wanted.items(), references.check)
+        rows.finish()
+        with bulk.naming_rows():
+            made = custody.create_keys(list(wanted.values()), actor_of(request), references.known)
+        documents = zip(new_key_documents(made, references.known.policies), made, strict=True)
+        keys = [{**document, "key": raw} for document, (_, raw) in documents]
         return Response({"keys": keys}, status=status.HTTP_201_CREATED)
 
     @transaction.atomic
@@ -123,10 +104,13 @@ class KeyViewSet(Resource[Key]):
         sent, application_id = split(request.data)
         session_from_tyk(sent, organisation_id=key.organisation_id, strict=True)
         draft = session_from_tyk({**stored_documents([key])[key.pk], **sent})
+        wanted = WantedKey(draft, application_id)
+        had_apis = set(key.access.values_list("api_id", flat=True))
+        had_policies = set(key.key_policies.values_list("policy_id", flat=True))
+        read_references([wanted], self.organisation_id).check(wanted, had_apis, had_policies)
         if "application_id" in request.data:
-            check_application(application_id, key.organisation_id)
             key.application_id = application_id
-        custody.change_key(key, checked(draft, self.organisation_id, key), actor_of(request))
+        custody.change_key(key, draft, actor_of(request))
         return answer(self.document(key))
 
     @transaction.atomic
@@ -138,7 +122,7 @@ class KeyViewSet(Resource[Key]):
     # --- verbs --------------------------------------------------------------------------------------------------------
 
     @extend_schema(request=ReasonShape, responses=ResetShape)
-    @action(detail=True, methods=["post"], url_path="reset-quota")
+    @action(detail=True, methods=["post"], url_path="reset-quota", may_refuse=(503,))
     def reset_quota(self, request: Request, pk: str) -> Response:
         """Usage becomes 0 on every quota counter that the key uses, also a shared one.
 
@@ -149,7 +133,7 @@ class KeyViewSet(Resource[Key]):
         return Response({"id": key.pk, "used": used})
 
     @extend_schema(request=RemainingShape, responses=RemainingSetShape)
-    @action(detail=True, methods=["post"], url_path="set-remaining")
+    @action(detail=True, methods=["post"], url_path="set-remaining", may_refuse=(503,))
     def set_remaining(self, request: Request, pk: str) -> Response:
         """What is left of the key's quota, or of the one that counts `api_id`. The running period goes on."""
         key, reader = living(self.get_object()), Reader(request.data)
@@ -185,10 +169,12 @@ class KeyViewSet(Resource[Key]):
         return answer(self.document(key))
 
     @extend_schema(parameters=[OpenApiParameter("api", str, required=True)], responses=ExplanationShape)
-    @action(detail=True, methods=["get"])
+    @action(detail=True, methods=["get"], may_refuse=(503,))
     def explain(self, request: Request, pk: str) -> Response:
         """Why the key may do on the API `api` what it may: each limit in force, whose it is, and who counts with it."""
         key, api_id = self.get_object(), request.query_params.get("api", "")
+        if unknown := sorted(set(request.query_params) - {"api"}):
+            raise refusal(f"/{unknown[0]}", "is no parameter here; known is api", "unknown")
         if not api_id:
             raise refusal("/api", "is required: the id of an API", "required")
         api = Api.objects.filter(pk=api_id).first() if "\0" not in api_id else None
@@ -198,7 +184,7 @@ class KeyViewSet(Resource[Key]):
 
     def _may_see(self, api: Api, key: Key) -> bool:
         """Who is bound to an organisation sees its APIs, and others where the key has access to them."""
-        own = within(Api.objects.filter(pk=api.pk), self.organisation_id, "organisation")
+        own = within(Api.objects.filter(pk=api.pk), self.organisations, "organisation")
         return own.exists() or keys_naming(api.pk).filter(pk=key.pk).exists()
 
     @extend_schema(parameters=PERIOD_PARAMETERS, responses=KeyUsageShape)
@@ -215,42 +201,6 @@ class KeyViewSet(Resource[Key]):
         )
 
 
-def key_documents(page: Sequence[Key]) -> list[dict[str, Any]]:
-    """Keys as this API shows them: session members, computed and live."""
-    holders = holders_of(page)
-    live = live_usage(holders)
-    computed = computed_documents(holders, live)
-    secrets = newest_credentials(page)
-    return [
-        {
-            "id": key.pk,
-            "key_hash": secrets[key.pk].digest if key.pk in secrets else "",
-            "key_hint": secrets[key.pk].hint if key.pk in secrets else "",
-            "application_id": key.application_id,
-            **{name: value for name, value in computed[key.pk].items() if name in KEY_MEMBERS},
-            **quotas_of(key.pk, live, "usage"),
-            "revoked_at": key.revoked_at,
-        }
-        for key in page
-    ]
-
-
-KEY_MEMBERS = frozenset(KeyShape().fields)
-
-
-def quotas_of(key_id: str, live: Mapping[str, Sequence[Any]] | None, name: str = "quotas") -> dict[str, Any]:
-    """Live quotas under `name`; left out while the store does not answer."""
-    return {} if live is None else {name: [QuotaShape(quota).data for quota in live[key_id]]}
-
-
-def read_keys(key_ids: Sequence[str]) -> list[Key]:
-    """Keys with what their holders need, in this order."""
-    found = Key.objects.select_related(HOLDER).in_bulk(key_ids)
-    return [found[key_id] for key_id in key_ids]
-
-
-def newest_credentials(page: Sequence[Key]) -> dict[str, Credential]:
-    return {
-        credential.key_id: credential
-        for credential in Credential.objects.filter(key__in=page).order_by("created_at", "id")
-    }
+def _wanted(row: Any) -> WantedKey:
+    document, application_id = split(row)
+    return WantedKey(session_from_tyk(document, strict=True), application_id)

@@ -19,7 +19,7 @@ from sessions_app import corrections, custody
 from sessions_app.api.steps import reason_of, stored
 from sessions_app.documents import live_organisation_usage
 from sessions_app.models import OrgSession
-from sessions_app.shapes import ReasonShape, ResetShape, SessionShape
+from sessions_app.shapes import OrganisationSessionShape, ReasonShape, ResetShape, SessionShape
 from sessions_app.tyk import org_session_from_tyk, org_session_to_tyk
 
 MEMBERS = frozenset(SessionShape().fields)
@@ -29,7 +29,7 @@ class SessionView(ScopedView):
     scope = "organisations"
 
     def find_organisation(self, organisation_id: str) -> Organisation:
-        organisation = within(Organisation.objects.all(), self.organisation_id, "pk").filter(pk=organisation_id).first()
+        organisation = within(Organisation.objects.all(), self.organisations, "pk").filter(pk=organisation_id).first()
         if organisation is None:
             raise NotFound("There is no such organisation.")
         return organisation
@@ -49,7 +49,7 @@ class OrganisationSessionView(SessionView):
     def get(self, request: Request, organisation_id: str) -> Response:
         return answer(session_document(self.find_session(organisation_id)))
 
-    @extend_schema(request=SessionShape, responses=SessionShape)
+    @extend_schema(request=OrganisationSessionShape, responses=SessionShape)
     @transaction.atomic
     def put(self, request: Request, organisation_id: str) -> Response:
         """Makes or replaces it; usage stays."""
@@ -71,6 +71,8 @@ class OrganisationSessionView(SessionView):
 
 
 class OrganisationResetView(SessionView):
+    may_refuse = (503,)
+
     @extend_schema(request=ReasonShape, responses=ResetShape)
     def post(self, request: Request, organisation_id: str) -> Response:
         """Usage becomes 0; a new period begins with the next request."""

@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 from django.conf import settings
 
-from sessions_app.edge import credentials, forwarding, metrics, paths
+from sessions_app.edge import callers, credentials, forwarding, metrics, paths
 from sessions_app.edge.answers import Answer, Receive, Scope, Send, send_answer
-from sessions_app.edge.judging import judge_async
+from sessions_app.edge.judging import Verdict, judge_async
 from sessions_app.edge.loading import Request
 from sessions_app.edge.proxy import Passage, Proxy, UpstreamError
 from sessions_app.edge.rendering import limit_headers, problem, rejection
@@ -18,6 +18,7 @@ from sessions_app.edge.usage import is_rate_limits_path, rate_limits
 from sessions_app.routes import Route
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Judge = Callable[[Request], Awaitable[Verdict]]
 
 # Where Django's middleware finds the verdict that was given here: nothing is judged twice.
 VERDICT = "tollgate.verdict"
@@ -26,11 +27,11 @@ VERDICT = "tollgate.verdict"
 class DataPlane:
     """`views` serves what has no upstream."""
 
-    def __init__(self, views: Application, proxy: Proxy) -> None:
-        self._views, self._proxy = views, proxy
+    def __init__(self, views: Application, proxy: Proxy, judge: Judge = judge_async) -> None:
+        self._views, self._proxy, self._judge = views, proxy, judge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
+        scope, headers = callers.from_caller(scope), dict(scope["headers"])
         if scope["method"] == "CONNECT" or forwarding.wants_websocket(headers):
             await send_answer(send, not_supported(), scope["method"])
             return
@@ -45,7 +46,7 @@ class DataPlane:
         ):
             await send_answer(send, answer, scope["method"])
             return
-        verdict = await judge_async(request)
+        verdict = await self._judge(request)
         route = verdict.route
         if not verdict.passes or route is None:
             name = route.auth_header_name if route else ""

@@ -5,19 +5,15 @@ must be trusted, because whoever names the request spends somebody's quota.
 """
 
 import hmac
-import ipaddress
 from collections.abc import Mapping
-from functools import lru_cache
 
 from django.conf import settings
 
-from sessions_app.edge import paths
+from sessions_app.edge import callers, paths
 from sessions_app.edge.answers import Answer, Receive, Scope, Send, send_answer
 from sessions_app.edge.judging import judge_async
 from sessions_app.edge.loading import Request
 from sessions_app.edge.rendering import limit_headers, problem, rejection
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 NGINX = "/decide/nginx"
 ENVOY = "/decide/envoy/"
@@ -34,7 +30,7 @@ async def decide(scope: Scope, receive: Receive, send: Send) -> None:
     elif (target := _target(path, headers)) is None:
         answer = _no_target(path)
     else:
-        verdict = await judge_async(Request(target, headers))
+        verdict = await judge_async(Request(target, headers, address=callers.caller_behind_proxy(scope)))
         if verdict.passes:
             allowing = [CONTENT_LENGTH_0, *limit_headers(verdict.decision.states)]
             await send({"type": "http.response.start", "status": 200, "headers": allowing})
@@ -68,17 +64,7 @@ def _is_trusted(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     if expected and given and hmac.compare_digest(given, expected.encode()):
         return True
     networks, client = tuple(settings.GATEWAY_DECIDE_NETS), scope.get("client")
-    return client is not None and bool(networks) and _is_within(client[0], networks)
-
-
-@lru_cache(maxsize=1000)
-def _is_within(address: str, networks: tuple[Network, ...]) -> bool:
-    try:
-        peer = ipaddress.ip_address(address)
-    except ValueError:  # a Unix socket has no address
-        return False
-    peer = getattr(peer, "ipv4_mapped", None) or peer
-    return any(peer in network for network in networks)
+    return client is not None and bool(networks) and callers.is_within(client[0], networks)
 
 
 def _not_trusted() -> Answer:

@@ -137,7 +137,7 @@ def _identified(loader: Loader) -> Flow[Decision]:
     """The decision of a known key. A flood of unknown ones ends here, before the database (rule 1.6)."""
     if not loader.is_new or not tokens.may_exist(loader.token):
         return (yield from _checked(loader))
-    if (yield from _is_stranger(tokens.digest(loader.token))):
+    if (yield from _is_stranger(tokens.digest(loader.token), loader.route.api_id)):
         return _REFUSED[Refusal.UNKNOWN_KEY]
     address = loader.request.address
     if strangers.is_braked(address):
@@ -148,9 +148,9 @@ def _identified(loader: Loader) -> Flow[Decision]:
     return decision
 
 
-def _is_stranger(digest: str) -> Flow[bool]:
+def _is_stranger(digest: str, api_id: str) -> Flow[bool]:
     """Whether the database did not know this digest, and nothing was issued in its shard since."""
-    at = strangers.remembered(digest)
+    at = strangers.remembered(digest, api_id)
     if at is None:
         return False
     shard = strangers.shard_of(digest)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sessions_app import grants, routes
-from sessions_app.edge import paths
+from sessions_app.edge import compiling, paths
 from sessions_app.edge.threads import in_thread
+from sessions_app.engine.check import Freshness
 from sessions_app.engine.types import Grant, Refusal, Snapshot
 from sessions_app.routes import Route, RouteTable
 from sessions_app.usage import snapshots
@@ -35,25 +36,33 @@ class Request(NamedTuple):
 class Loader:
     """One credential on one route. A grant is only handed out while the route is as new as the grant."""
 
-    __slots__ = ("_seen", "request", "route", "table", "token")
+    __slots__ = ("_given", "_seen", "request", "route", "table", "token")
 
     def __init__(self, request: Request, table: RouteTable, route: Route, token: str) -> None:
         self.request, self.table, self.route, self.token = request, table, route, token
         self._seen: Grant | None = None  # by is_new: looking costs a digest, and the first use follows at once
+        self._given: Grant | None = None  # what the engine works with
 
-    def cached(self) -> Grant | None:
+    def kept(self, freshness: Freshness) -> Grant | None:
+        """The cached grant, if it will do. To renew ours, one that was compiled for somebody else meanwhile does."""
+        if freshness is Freshness.OWN:
+            return None
         found, self._seen = self._seen or grants.cached(self.token, self.route.api_id), None
-        if found is None or found.versions.gateway <= self.table.version:
-            return found
-        self._follow(routes.current())
-        return found if found.versions.gateway <= self.table.version else None
+        return None if freshness is Freshness.RENEWED and found is self._given else found
 
-    def compiled(self) -> Grant | Refusal:
-        found = grants.compile_grant(self.token, self.route.api_id)
-        if isinstance(found, Grant) and found.versions.gateway > self.table.version:
-            newest = routes.current()
-            self._follow(newest if found.versions.gateway <= newest.version else routes.refresh())
+    def given(self, found: Grant | Refusal) -> Grant | Refusal:
+        """This, once our routes are as new. May read the database."""
+        if self.outruns_routes(found):
+            self._follow(routes.refresh())
+        self._given = found if isinstance(found, Grant) else None
         return found
+
+    def outruns_routes(self, found: Grant | Refusal) -> bool:
+        """Whether this process's routes are older than this grant."""
+        if isinstance(found, Refusal) or found.versions.gateway <= self.table.version:
+            return False
+        self._follow(routes.current())
+        return found.versions.gateway > self.table.version
 
     def _follow(self, table: RouteTable) -> None:
         if self.request.route_in(table) != self.route:
@@ -66,10 +75,9 @@ class Loader:
         self._seen = grants.cached(self.token, self.route.api_id)
         return self._seen is None
 
-    def load(self, refresh: bool) -> Grant | Refusal:
-        if not refresh and (found := self.cached()):
-            return found
-        return self.compiled()
+    def load(self, freshness: Freshness) -> Grant | Refusal:
+        late = freshness is not Freshness.OWN
+        return self.given(self.kept(freshness) or compiling.compiled(self.token, self.route.api_id, late=late))
 
     def snapshots(self, names: Sequence[str]) -> Mapping[str, Snapshot]:
         return snapshots(names)
@@ -83,10 +91,10 @@ class AsyncLoader:
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
 
-    async def load(self, refresh: bool) -> Grant | Refusal:
-        if not refresh and (found := self.loader.cached()):
-            return found
-        return await in_thread(self.loader.compiled)
+    async def load(self, freshness: Freshness) -> Grant | Refusal:
+        loader, late = self.loader, freshness is not Freshness.OWN
+        found = loader.kept(freshness) or await compiling.compiled_async(loader.token, loader.route.api_id, late=late)
+        return await in_thread(loader.given, found) if loader.outruns_routes(found) else loader.given(found)
 
     async def snapshots(self, names: Sequence[str]) -> Mapping[str, Snapshot]:
         return await in_thread(snapshots, names)

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
+from sessions_app.edge import callers
 from sessions_app.edge.answers import Answer
 from sessions_app.edge.data_plane import VERDICT
 from sessions_app.edge.judging import Verdict, judge, judge_async
@@ -66,7 +67,12 @@ def _given_verdict(request: HttpRequest) -> Verdict | None:
 
 def _asked(request: HttpRequest) -> Request:
     """The path as Django's URL resolver will see it."""
-    return Request(request.path_info, _MetaHeaders(request.META), address=str(request.META.get("REMOTE_ADDR") or ""))
+    return Request(request.path_info, _MetaHeaders(request.META), address=_caller(request))
+
+
+def _caller(request: HttpRequest) -> str:
+    peer, claims = str(request.META.get("REMOTE_ADDR") or ""), str(request.META.get("HTTP_X_FORWARDED_FOR") or "")
+    return callers.address_behind(peer, claims, tuple(settings.GATEWAY_TRUSTED_PROXIES))
 
 
 def _rejected(request: HttpRequest, verdict: Verdict) -> HttpResponse | None:

@@ -14,6 +14,7 @@ Dialect = str  # GATEWAY_RESPONSES: "standard" or "tyk"
 QUOTA_EXCEEDED_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 QUOTA_EXCEEDED_TITLE = "Request cannot be satisfied as assigned quota has been exceeded"
 UNAVAILABLE_RETRY_SECONDS = 5
+GREATEST_INTEGER = 999_999_999_999_999  # of a structured field (RFC 9651 section 3.3.1)
 
 STATUSES = {
     Refusal.MISSING_KEY: 401,
@@ -71,18 +72,18 @@ def limit_headers(states: Sequence[LimitState]) -> list[Header]:
         return []
     policies, remainders, headers = [], [], []
     for state in reversed(states):
-        window, reset = state.window_seconds, state.reset_seconds
-        policies.append(
-            f'"{state.name}";q={state.max}' if window is None else f'"{state.name}";q={state.max};w={window}'
-        )
-        remainders.append(
-            f'"{state.name}";r={state.remaining}' if reset is None else f'"{state.name}";r={state.remaining};t={reset}'
-        )
+        policies.append(_item(state.name, "q", state.max, "w", state.window_seconds))
+        remainders.append(_item(state.name, "r", state.remaining, "t", state.reset_seconds))
         if state.name is LimitName.KEY_QUOTA:
             headers += _key_quota_headers(state)
     headers.append((b"ratelimit-policy", ", ".join(policies).encode()))
     headers.append((b"ratelimit", ", ".join(remainders).encode()))
     return headers
+
+
+def _item(name: LimitName, units_name: str, units: int, seconds_name: str, seconds: int | None) -> str:
+    known = f'"{name}";{units_name}={min(units, GREATEST_INTEGER)}'
+    return known if seconds is None else f"{known};{seconds_name}={seconds}"
 
 
 def _key_quota_headers(state: LimitState) -> list[Header]:

@@ -18,7 +18,19 @@ async def in_thread(
     function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Result:
     """Runs a function that reads the database. Its errors come through."""
+    return await asyncio.get_running_loop().run_in_executor(_executor, _between_checks(function, *args, **kwargs))
 
+
+def start_in_thread(
+    function: Callable[Parameters, object], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> None:
+    """Runs a function that reads the database and tells whom it concerns. Nobody who stops waiting can cancel it."""
+    _executor.submit(_between_checks(function, *args, **kwargs))
+
+
+def _between_checks(
+    function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Callable[[], Result]:
     def run() -> Result:
         close_old_connections()
         try:
@@ -26,4 +38,4 @@ async def in_thread(
         finally:
             close_old_connections()
 
-    return await asyncio.get_running_loop().run_in_executor(_executor, run)
+    return run

@@ -13,7 +13,7 @@ from django.db import Error as DatabaseFailure
 
 from policies_app.models import Api
 from sessions_app import grants, keys, routes, strangers
-from sessions_app.edge import credentials
+from sessions_app.edge import callers, credentials
 from sessions_app.edge.answers import Answer, Receive, Scope, Send, answer_of, send_answer
 from sessions_app.edge.loading import Request
 from sessions_app.edge.rendering import problem, rejection, unavailable
@@ -58,8 +58,7 @@ async def _me_answer(scope: Scope) -> Answer:
             405, "method_not_allowed", "Ask with GET.", settings.GATEWAY_RESPONSES, ((b"allow", b"GET, HEAD"),)
         )
     token = credentials.token_in(dict(scope["headers"]))
-    address = (scope.get("client") or ("",))[0]
-    return await _answered(_limits_of, (token, address)) if token else _refused(Refusal.MISSING_KEY)
+    return await _answered(_limits_of, (token, callers.caller_of(scope))) if token else _refused(Refusal.MISSING_KEY)
 
 
 def _limits_of(asked: tuple[str, str]) -> Answer:
@@ -80,10 +79,12 @@ def _limits_of(asked: tuple[str, str]) -> Answer:
     if refusal := _refusal(bare, besides=Refusal.API_FORBIDDEN):
         return _refused(refusal)
     states = check.peek(sync_store(), snapshots, looks) if looks else []
-    found: dict[tuple[LimitName, str], dict[str, Any]] = {}
+    # One counter may be judged by the numbers of several policies (rule 5.5): each is a limit of the caller's.
+    found: dict[tuple[LimitName, str, int, int | None], dict[str, Any]] = {}
     for grant, seen in zip(looks, states, strict=True):
         for limit, state in _paired(grant, seen):
-            found.setdefault((limit.name, limit.counter), _row(state, _own_api(holder, grant.api_id, limit)))
+            name = (limit.name, limit.counter, state.max, state.window_seconds)
+            found.setdefault(name, _row(state, _own_api(holder, grant.api_id, limit)))
     rows = sorted(found.values(), key=lambda row: (row["api"] or "", SHOWN_ORDER.index(row["name"])))
     return answer_of(200, b"application/json", json.dumps({"limits": rows}).encode())
 
@@ -128,12 +129,22 @@ def _rate_limits_of(request: Request) -> Answer | None:
     if request.path[len(route.listen_path) :].rstrip("/") != RATE_LIMITS:
         return None
     token = credentials.token_in(request.headers, route.auth_header_name)
-    grant = grants.compile_grant(token, route.api_id) if token else Refusal.MISSING_KEY
+    grant = _known(token, route.api_id, request.address) if token else Refusal.MISSING_KEY
     refusal = _refusal(grant) if isinstance(grant, Grant) else grant
     if refusal or isinstance(grant, Refusal):
         return _refused(refusal or Refusal.UNKNOWN_KEY, route.auth_header_name)
     states = check.peek(sync_store(), snapshots, [grant])[0]
     return answer_of(200, b"application/json", json.dumps(_tyk_limits(_paired(grant, states))).encode())
+
+
+def _known(token: str, api_id: str, address: str) -> Grant | Refusal:
+    """The grant, compiled now; who guesses keys is braked before the database is asked (rule 1.6)."""
+    if strangers.is_braked(address):
+        return Refusal.TOO_MANY_UNKNOWN_KEYS
+    grant = grants.compile_grant(token, api_id)
+    if grant is Refusal.UNKNOWN_KEY:
+        strangers.count(address)
+    return grant
 
 
 def _tyk_limits(looks: Iterable[Look]) -> dict[str, dict[str, float]]:

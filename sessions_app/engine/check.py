@@ -7,16 +7,19 @@ for. `check` and `check_async` only fetch, so the order of things is written onc
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Protocol, TypeVar, cast
 
 from sessions_app.engine import counters
 from sessions_app.engine.decide import decide, limit_states
 from sessions_app.engine.types import (
+    NO_NOTE,
     NO_SNAPSHOT,
     Decision,
     Grant,
     Limit,
     LimitState,
+    Note,
     Outcome,
     QuotaLimit,
     Reading,
@@ -34,11 +37,19 @@ Snapshots = Callable[[Sequence[str]], Mapping[str, Snapshot]]
 Result = TypeVar("Result")
 
 
+class Freshness(IntEnum):
+    """How new a grant has to be."""
+
+    CACHED = 0  # the one at hand; the store says whether it is current
+    RENEWED = 1  # another one than that, if only compiled for somebody who asked before; the store is asked again
+    OWN = 2  # compiled from a read that began after this call: what changes meanwhile is younger than the request
+
+
 class Loader(Protocol):
     """Where grants and snapshots come from; of one credential on one API."""
 
-    def load(self, refresh: bool) -> Grant | Refusal:
-        """The cached grant, or one compiled now. `refresh`: compiled from a read that began after this call."""
+    def load(self, freshness: Freshness) -> Grant | Refusal:
+        """The grant, cached or compiled. A refusal is always of now: read after this call."""
         ...
 
     def snapshots(self, counters: Sequence[str]) -> Mapping[str, Snapshot]:
@@ -47,16 +58,16 @@ class Loader(Protocol):
 
 
 class AsyncLoader(Protocol):
-    """As Loader. `load(refresh=False)` of a cached grant must not leave the event loop."""
+    """As Loader. Loading a cached grant must not leave the event loop."""
 
-    async def load(self, refresh: bool) -> Grant | Refusal: ...
+    async def load(self, freshness: Freshness) -> Grant | Refusal: ...
 
     async def snapshots(self, counters: Sequence[str]) -> Mapping[str, Snapshot]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Load:
-    refresh: bool
+    freshness: Freshness
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ class _Snapshots:
 Need = Call | list[Call] | _Load | _Snapshots
 Flow = Generator[Need, Any, Result]
 
-_CACHED, _FRESH = _Load(refresh=False), _Load(refresh=True)
+_CACHED = _Load(Freshness.CACHED)
 
 
 # --- what others call -------------------------------------------------------------------------------------------------
@@ -96,14 +107,20 @@ def peek(
     return _drive(_look(grants, now_ms), store, snapshots)
 
 
-def reset(store: Store, snapshots: Snapshots, limit: QuotaLimit, *, now_ms: int = 0) -> int:
-    """Resets the limit's counter (rule 2.10); returns the units used before, for the audit. Raises StoreUnavailable."""
-    return _drive(_verb(limit, counters.reset(limit, now_ms), now_ms), store, snapshots)
+def reset(store: Store, snapshots: Snapshots, limit: QuotaLimit, *, note: Note = NO_NOTE, now_ms: int = 0) -> int:
+    """Resets the limit's counter (rule 2.10); returns the units used before, for the audit. The note stays in the
+    store, with the units used before, if and only if the counter was reset. Raises StoreUnavailable.
+    """
+    return _drive(_verb(limit, counters.reset(limit, now_ms, note), now_ms), store, snapshots)
 
 
-def assign(store: Store, snapshots: Snapshots, limit: QuotaLimit, used: int, *, now_ms: int = 0) -> int:
-    """Sets the units used in the limit's period (rule 2.12) and returns those used before. Raises StoreUnavailable."""
-    return _drive(_verb(limit, counters.assign(limit, used, now_ms), now_ms), store, snapshots)
+def assign(
+    store: Store, snapshots: Snapshots, limit: QuotaLimit, used: int, *, note: Note = NO_NOTE, now_ms: int = 0
+) -> int:
+    """Sets the units used in the limit's period (rule 2.12) and returns those used before; the note as in reset. Raises
+    StoreUnavailable.
+    """
+    return _drive(_verb(limit, counters.assign(limit, used, now_ms, note), now_ms), store, snapshots)
 
 
 # --- flows ------------------------------------------------------------------------------------------------------------
@@ -111,32 +128,44 @@ def assign(store: Store, snapshots: Snapshots, limit: QuotaLimit, used: int, *, 
 
 def _judge(cost: int, now_ms: int) -> Flow[Decision]:
     found: Grant | Refusal = yield _CACHED
+    freshness = Freshness.CACHED
     for attempt in range(1, ROUNDS + 1):
         if isinstance(found, Refusal):
             break
         try:
-            # A cached grant may refuse: that is answered only once the store has said that the grant is current.
-            reply = yield counters.verify(found, now_ms) if found.refusal else counters.consume(found, cost, now_ms)
+            reply = yield _question(found, cost, now_ms, compared=freshness is not Freshness.OWN)
             reading = counters.parse_reading(reply, found)
             if reading.status is Status.EXPIRED:
                 return _refused(found, Refusal.EXPIRED_KEY)
             if reading.status is Status.JUDGED:
                 return _refused(found, found.refusal) if found.refusal else decide(found, reading, cost)
-            if attempt < ROUNDS:
-                found = yield from _repaired(found, reading, now_ms)
+            if attempt < ROUNDS and reading.status is Status.MISSING:
+                yield from _restore_missing(found, reading, now_ms)
+            elif attempt < ROUNDS:
+                # However often the configuration changes meanwhile: the second grant is new enough for this request.
+                freshness = Freshness.RENEWED if freshness is Freshness.CACHED else Freshness.OWN
+                found = yield from _renewed(freshness)
         except StoreUnavailable:
             break
     return Decision(Outcome.REFUSED, refusal=found) if isinstance(found, Refusal) else _unjudged(found, now_ms)
 
 
-def _repaired(grant: Grant, reading: Reading, now_ms: int) -> Flow[Grant | Refusal]:
-    """Makes good what kept the store from judging. The grant to go on with, or what the database refuses today."""
-    if reading.status is Status.MISSING:
-        missing = [limit for limit in _quotas(grant.limits) if limit.counter in reading.missing]
-        snapshots: Mapping[str, Snapshot] = yield _Snapshots(reading.missing)
-        yield [counters.restore(limit, snapshots.get(limit.counter, NO_SNAPSHOT), now_ms) for limit in missing]
-        return grant
-    fresh: Grant | Refusal = yield _FRESH
+def _question(grant: Grant, cost: int, now_ms: int, *, compared: bool) -> Call:
+    """A cached grant may refuse: that is answered only once the store has said that the grant is current."""
+    if grant.refusal:
+        return counters.verify(grant, now_ms, compared=compared)
+    return counters.consume(grant, cost, now_ms, compared=compared)
+
+
+def _restore_missing(grant: Grant, reading: Reading, now_ms: int) -> Flow[None]:
+    missing = [limit for limit in _quotas(grant.limits) if limit.counter in reading.missing]
+    snapshots: Mapping[str, Snapshot] = yield _Snapshots(reading.missing)
+    yield [counters.restore(limit, snapshots.get(limit.counter, NO_SNAPSHOT), now_ms) for limit in missing]
+
+
+def _renewed(freshness: Freshness) -> Flow[Grant | Refusal]:
+    """The grant to go on with, told to the store, or what the database refuses today."""
+    fresh: Grant | Refusal = yield _Load(freshness)
     if isinstance(fresh, Grant):
         yield counters.publish_grant(fresh)
     return fresh
@@ -196,12 +225,12 @@ def _quotas(limits: Iterable[Limit]) -> list[QuotaLimit]:
 # --- drivers: fetch what a flow needs, nothing else -------------------------------------------------------------------
 
 
-def _no_load(refresh: bool) -> Grant | Refusal:
+def _no_load(freshness: Freshness) -> Grant | Refusal:
     raise LookupError("this flow needs no grant")
 
 
 def _drive(
-    flow: Flow[Result], store: Store, snapshots: Snapshots, load: Callable[[bool], Grant | Refusal] = _no_load
+    flow: Flow[Result], store: Store, snapshots: Snapshots, load: Callable[[Freshness], Grant | Refusal] = _no_load
 ) -> Result:
     try:
         need = next(flow)
@@ -212,7 +241,7 @@ def _drive(
                 elif isinstance(need, list):
                     answer = store.call_many(need)
                 else:
-                    answer = load(need.refresh) if isinstance(need, _Load) else snapshots(need.counters)
+                    answer = load(need.freshness) if isinstance(need, _Load) else snapshots(need.counters)
             except StoreUnavailable as error:
                 need = flow.throw(error)
             else:
@@ -231,7 +260,7 @@ async def _drive_async(flow: Flow[Result], store: AsyncStore, snapshots: Any, lo
                 elif isinstance(need, list):
                     answer = await store.call_many(need)
                 else:
-                    answer = await (load(need.refresh) if isinstance(need, _Load) else snapshots(need.counters))
+                    answer = await (load(need.freshness) if isinstance(need, _Load) else snapshots(need.counters))
             except StoreUnavailable as error:
                 need = flow.throw(error)
             else:

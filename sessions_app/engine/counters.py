@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from sessions_app.engine import names
 from sessions_app.engine.types import (
+    NO_NOTE,
     Crossing,
     Grant,
     Limit,
     LimitName,
     LimitReading,
+    Note,
     QuotaLimit,
     QuotaReading,
     RateLimit,
@@ -37,20 +39,24 @@ Arguments = list[bytes | str | int]
 # --- judging a request ------------------------------------------------------------------------------------------------
 
 
-def consume(grant: Grant, cost: int = 1, now_ms: int = 0) -> Call:
-    """Judges one request of `cost` >= 1 units and counts it if all limits admit it. `now_ms` 0 is the store's clock."""
-    if cost != 1 or now_ms:
-        return _consume(grant, cost, now_ms)
+def consume(grant: Grant, cost: int = 1, now_ms: int = 0, *, compared: bool = True) -> Call:
+    """Judges one request of `cost` >= 1 units and counts it if all limits admit it. `now_ms` 0 is the store's clock.
+
+    Not `compared`: whatever newer configuration the store has heard of, this grant counts.
+    """
+    if cost != 1 or now_ms or not compared:
+        return _consume(grant, cost, now_ms, compared)
     call: Call | None = grant.memo.get("consume")
     if call is None:
-        call = grant.memo["consume"] = _consume(grant, 1, 0)
+        call = grant.memo["consume"] = _consume(grant, 1, 0, compared)
     return call
 
 
-def _consume(grant: Grant, cost: int, now_ms: int) -> Call:
+def _consume(grant: Grant, cost: int, now_ms: int, compared: bool) -> Call:
     if cost < 1:
         raise ValueError(f"cost must be at least 1, not {cost}")
-    return _judgement("consume", grant, grant.limits, [now_ms, cost, 0, grant.expires_at_ms, *_version_numbers(grant)])
+    head: Arguments = [now_ms, cost, 0, grant.expires_at_ms, *_versions_to_compare(grant, compared)]
+    return _judgement("consume", grant, grant.limits, head)
 
 
 def peek(grant: Grant, cost: int = 1, now_ms: int = 0, *, lenient: bool = False) -> Call:
@@ -58,18 +64,21 @@ def peek(grant: Grant, cost: int = 1, now_ms: int = 0, *, lenient: bool = False)
 
     `lenient`: a missing counter is a fresh one.
     """
-    return _judgement("peek", grant, grant.limits, [now_ms, cost, int(lenient), 0, "", "", ""])
+    head: Arguments = [now_ms, cost, int(lenient), 0, *_versions_to_compare(grant, compared=False)]
+    return _judgement("peek", grant, grant.limits, head)
 
 
-def verify(grant: Grant, now_ms: int = 0) -> Call:
-    """Asks only whether the grant is current and whether its credential has expired."""
-    return _judgement("peek", grant, (), [now_ms, 1, 0, grant.expires_at_ms, *_version_numbers(grant)])
+def verify(grant: Grant, now_ms: int = 0, *, compared: bool = True) -> Call:
+    """Asks only whether the grant is current (if `compared`) and whether its credential has expired."""
+    head: Arguments = [now_ms, 1, 0, grant.expires_at_ms, *_versions_to_compare(grant, compared)]
+    return _judgement("peek", grant, (), head)
 
 
 def _judgement(verb: str, grant: Grant, limits: Sequence[Limit], head: Arguments) -> Call:
     counters = _distinct_counters(limits)
     bucket = grant.bucket
-    keys = (*version_keys(grant), names.outbox(bucket), names.dirty(bucket), names.hourly(bucket), *counters)
+    hours = (names.hourly(bucket), names.touched_hours(bucket))
+    keys = (*version_keys(grant), names.outbox(bucket), names.dirty(bucket), *hours, *counters)
     subject = names.usage_subject(grant.organisation_id, grant.key_id, grant.api_id)
     arguments = [*head, subject, grant.event_context]
     for limit in limits:
@@ -137,6 +146,10 @@ def _version_numbers(grant: Grant) -> tuple[int, int, int]:
     return grant.versions.gateway, grant.versions.organisation, grant.versions.key
 
 
+def _versions_to_compare(grant: Grant, compared: bool) -> Sequence[int | str]:
+    return _version_numbers(grant) if compared else ("", "", "")
+
+
 def publish_grant(grant: Grant) -> Call:
     """Tells the store the versions that a grant was compiled from. A newer one in the store stays."""
     return make_call("publish", version_keys(grant), _version_numbers(grant))
@@ -193,20 +206,21 @@ def restore(limit: QuotaLimit, snapshot: Snapshot, now_ms: int = 0) -> Call:
     return make_call("restore", [limit.counter], head + _limit_arguments(limit, 1))
 
 
-def reset(limit: QuotaLimit, now_ms: int = 0) -> Call:
+def reset(limit: QuotaLimit, now_ms: int = 0, note: Note = NO_NOTE) -> Call:
     """Usage 0, nothing fired, a new period with the next request (rule 2.10)."""
-    return make_call("reset", _verb_keys(limit), [now_ms, *_limit_arguments(limit, 1)])
+    return make_call("reset", _verb_keys(limit), [now_ms, *note, *_limit_arguments(limit, 1)])
 
 
-def assign(limit: QuotaLimit, used: int, now_ms: int = 0) -> Call:
+def assign(limit: QuotaLimit, used: int, now_ms: int = 0, note: Note = NO_NOTE) -> Call:
     """Sets usage within the period, or begins one (rule 2.12). What fired in the period stays fired."""
     if used < 0:
         raise ValueError(f"used must not be negative, but is {used}")
-    return make_call("assign", _verb_keys(limit), [now_ms, used, *_limit_arguments(limit, 1)])
+    return make_call("assign", _verb_keys(limit), [now_ms, *note, used, *_limit_arguments(limit, 1)])
 
 
 def _verb_keys(limit: QuotaLimit) -> list[str]:
-    return [limit.counter, names.dirty(names.bucket_of_counter(limit.counter))]
+    bucket = names.bucket_of_counter(limit.counter)
+    return [limit.counter, names.dirty(bucket), names.notes(bucket)]
 
 
 def parse_verb(reply: Reply) -> tuple[Status, int]:

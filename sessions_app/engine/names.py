@@ -69,6 +69,11 @@ def _suffix(scope: str) -> str:
     return f"|{scope}" if scope else ""
 
 
+def key_of_counter(counter: str) -> str:
+    """The id of the key that a counter belongs to alone; empty for an organisation's and for shared ones."""
+    return counter.partition("}:c:k:")[2].partition("|")[0]
+
+
 def bucket_of_counter(counter: str) -> int:
     """The bucket that a counter's name carries. Raises ValueError for anything that is no counter."""
     head, tag, _ = counter[:9].partition("{b")
@@ -98,6 +103,24 @@ def dirty_generation(bucket: int) -> str:
 
 def hourly(bucket: int) -> str:
     return f"{prefix(bucket)}:h"
+
+
+def touched_hours(bucket: int) -> str:
+    """Stems of the fields of the hourly hash that changed since the worker last copied them."""
+    return f"{prefix(bucket)}:h:touched"
+
+
+def touched_hours_in_work(bucket: int) -> str:
+    return f"{prefix(bucket)}:h:work"
+
+
+def touched_hours_generation(bucket: int) -> str:
+    return f"{prefix(bucket)}:h:gen"
+
+
+def notes(bucket: int) -> str:
+    """What people did to counters, until the audit has it."""
+    return f"{prefix(bucket)}:notes"
 
 
 def usage_subject(organisation_id: str, key_id: str, api_id: str) -> str:

@@ -24,6 +24,14 @@ class Dirty:
 
 
 @dataclass(frozen=True, slots=True)
+class TouchedHours:
+    """Hours of a bucket that changed since the last copy, as stems of the hash's fields. `generation` 0: none."""
+
+    generation: int
+    stems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TakenSnapshots:
     """`taken_at_ms` by the store's clock: a row that was taken later must not be overwritten."""
 
@@ -72,8 +80,30 @@ def read_counters(store: Store, counters: Sequence[str]) -> Iterator[TakenSnapsh
         yield TakenSnapshots(now_ms, snapshots)
 
 
+def take_hours(store: Store, bucket: int) -> TouchedHours:
+    """Which hours to copy. As with take_dirty, the same are handed out until `drop_hours`."""
+    work, generation = names.touched_hours_in_work(bucket), names.touched_hours_generation(bucket)
+    number, stems = store.call(make_call("take_dirty", [names.touched_hours(bucket), work, generation]))
+    return TouchedHours(number, tuple(stem.decode() for stem in stems))
+
+
+def drop_hours(store: Store, bucket: int, generation: int) -> None:
+    """To be called once the hours of this generation are committed."""
+    keys = [names.touched_hours_in_work(bucket), names.touched_hours_generation(bucket)]
+    store.call(make_call("drop_dirty", keys, [generation]))
+
+
+def read_touched(store: Store, bucket: int, stems: Sequence[str]) -> Iterator[list[HourOfUsage]]:
+    """Usage of these hours, some hundred at a time. What the store has lost since is left out."""
+    for begin in range(0, len(stems), _COUNTERS_PER_CALL):
+        lot = stems[begin : begin + _COUNTERS_PER_CALL]
+        epoch, *counts = store.call(make_call("touched_hours", [names.hourly(bucket)], lot, read_only=True))
+        found = zip(lot, counts[::2], counts[1::2], strict=True)
+        yield [_hour(stem, epoch, passed, denied) for stem, passed, denied in found if passed or denied]
+
+
 def read_hours(store: Store, bucket: int) -> tuple[list[HourOfUsage], list[str]]:
-    """Usage by the hour, and the fields of hours so long gone that `forget_hours` may delete them after the commit.
+    """All usage by the hour, and the fields of hours so long gone that `forget_hours` may delete them after the commit.
 
     An hour is kept for another one after its end: a store's clock that steps back does not begin to count it anew.
     """
@@ -93,13 +123,16 @@ def read_hours(store: Store, bucket: int) -> tuple[list[HourOfUsage], list[str]]
 
 def _hours(fields: dict[str, int], epoch: int) -> Iterator[HourOfUsage]:
     for stem in dict.fromkeys(field.rpartition("|")[0] for field in fields):
-        hour, _, subject = stem.partition("|")
-        passed, denied = fields.get(f"{stem}|p", 0), fields.get(f"{stem}|d", 0)
-        yield HourOfUsage(*names.parse_usage_subject(subject), int(hour) * HOUR_MS, epoch, passed, denied)
+        yield _hour(stem, epoch, fields.get(f"{stem}|p", 0), fields.get(f"{stem}|d", 0))
+
+
+def _hour(stem: str, epoch: int, passed: int, denied: int) -> HourOfUsage:
+    hour, _, subject = stem.partition("|")
+    return HourOfUsage(*names.parse_usage_subject(subject), int(hour) * HOUR_MS, epoch, passed, denied)
 
 
 def forget_hours(store: Store, bucket: int, fields: Iterable[str]) -> None:
     """Deletes fields that `read_hours` called finished."""
     finished = list(fields)
     for begin in range(0, len(finished), _FIELDS_PER_CALL):
-        store.call(make_call("forget_hours", [names.hourly(bucket)], finished[begin : begin + _FIELDS_PER_CALL]))
+        store.call(make_call("forget", [names.hourly(bucket)], finished[begin : begin + _FIELDS_PER_CALL]))

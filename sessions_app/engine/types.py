@@ -212,6 +212,16 @@ class Snapshot(NamedTuple):
 NO_SNAPSHOT = Snapshot(0, -1, "")
 
 
+class Note(NamedTuple):
+    """What a verb leaves in the store in the step in which it changes a counter. `field` names it; "": no note."""
+
+    field: str
+    text: str
+
+
+NO_NOTE = Note("", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Crossing:
     """One threshold event as it stands in the outbox (rule 7.4). `period_end_ms` 0: the quota never renews.

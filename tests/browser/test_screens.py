@@ -133,7 +133,7 @@ def test_a_wrong_threshold_is_explained_at_its_field(page: Page, shop: Key) -> N
     page.goto("/admin/policies_app/policy/free/change/")
     page.locator("[name=trigger_limits]").fill("50, 80")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("threshold 2 (80) is not below threshold 1 (50)")).to_be_visible()
+    expect(page.get_by_text("the 2nd, 80, is above the 1st, 50")).to_be_visible()
     expect(page.locator("[name=trigger_limits]")).to_have_value("50, 80")
 
 

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import authenticate
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
+from django.db.models import Sum
 from django.utils import timezone
 
 from demo.credentials import FREE_KEY_ID, demo_file
 from monitors_app.models import Monitor
 from organisations_app.models import Developer
+from organisations_app.roles import AUDITOR, OPERATOR, SUPPORT, make_roles
+from organisations_app.tenancy import organisations_for
 from policies_app.models import Api, Policy
 from sessions_app.keys import find_by_token, revoke_key
-from sessions_app.models import Credential, Key, KeyPolicy, OrgSession, UsageHour
+from sessions_app.models import Credential, Key, KeyPolicy, OrgSession, UsageDay, UsageHour
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
 
@@ -65,10 +69,22 @@ def test_makes_what_the_readme_promises() -> None:
     assert stat.S_IMODE(demo_file().stat().st_mode) == 0o600
 
 
+def test_has_a_login_for_each_role() -> None:
+    make_roles(Group, Permission)
+    seed()
+    for role in (OPERATOR, SUPPORT, AUDITOR):
+        login = authenticate(None, username=role, password=f"demo-{role}")
+        assert login.is_staff and not login.is_superuser
+        assert [group.name for group in login.groups.all()] == [role]
+        assert organisations_for(login) == (frozenset({"acme"}) if role == SUPPORT else None)
+
+
 def test_has_two_weeks_of_history() -> None:
     seed()
     oldest = UsageHour.objects.order_by("hour").first().hour
     assert timedelta(days=12) < timezone.now() - oldest < timedelta(days=15)
+    hours, days = UsageHour.objects.aggregate(sum=Sum("passed")), UsageDay.objects.aggregate(sum=Sum("passed"))
+    assert hours == days
     assert (
         UsageHour.objects.filter(denied__gt=0).exists()
         and not UsageHour.objects.filter(hour__gt=timezone.now()).exists()

@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from celery import current_app
 from django.utils import timezone
+from kombu import Connection
 from prometheus_client import generate_latest
 
 from monitors_app import ledger, metrics
-from monitors_app.backlog import backlog
+from monitors_app.backlog import backlog, open_deliveries
 from monitors_app.models import Delivery
 from sessions_app.engine import names
 from tests.factories import MonitorFactory
@@ -67,3 +69,47 @@ def test_a_store_that_is_down_is_said_and_no_crash(settings, caplog, monkeypatch
     settings.GATEWAY_STORE_URL = "redis://127.0.0.1:1/0"
     metrics.measure()
     assert "the backlog cannot be measured" in caplog.text
+
+
+def test_what_is_open_is_told_by_target_the_longest_due_first(store, now, crossing):
+    for name in ("slow", "quick", "quiet"):
+        MonitorFactory.create(name=name, target_path=f"http://{name}.example/")
+    ledger.record([crossing(threshold="50"), crossing(threshold="80")])
+    quiet = Delivery.objects.filter(monitor__name="quiet")
+    quiet.update(next_attempt_at=now + timedelta(hours=1), attempt_count=4)
+    Delivery.objects.filter(monitor__name="slow").update(next_attempt_at=now - timedelta(seconds=50))
+    Delivery.objects.filter(monitor__name="quick").update(next_attempt_at=now - timedelta(seconds=5))
+    Delivery.objects.filter(monitor__name="quick").first().delete()
+    found = open_deliveries(Delivery.objects.all(), now)
+    assert (found.waiting, found.due, found.oldest_due_seconds) == (5, 3, 50)
+    assert [(line.target, line.waiting, line.due, line.oldest_due_seconds) for line in found.lines] == [
+        ("slow.example:80", 2, 2, 50),
+        ("quick.example:80", 1, 1, 5),
+        ("quiet.example:80", 2, 0, 0),
+    ]
+    assert found.lines[-1].most_attempts == 4
+
+
+def test_a_queue_without_workers_grows_and_is_seen(rest, store, broker):
+    before = rest.get("/deliveries/backlog")["queues"]["relay"]
+    for _ in range(3):
+        current_app.send_task("monitors_app.tasks.relay", args=[1], queue="relay")
+    assert rest.get("/deliveries/backlog")["queues"]["relay"] == before + 3
+
+
+def test_the_backlog_is_told_over_the_api(rest, store, now):
+    wait_in_the_outbox(store, now, 90)
+    told = rest.get("/deliveries/backlog")
+    assert told["events"]["waiting"] == 1 and told["events"]["oldest_seconds"] >= 90
+    assert "1 threshold events wait for the relay" in told["warnings"][0]
+
+
+def test_a_store_and_a_broker_that_are_down_hide_nothing_else(rest, settings, crossing, monkeypatch):
+    MonitorFactory.create(target_path="http://hooks.example/")
+    ledger.record([crossing()])
+    settings.GATEWAY_STORE_URL = "redis://127.0.0.1:1/0"
+    down = Connection("redis://127.0.0.1:1/0", connect_timeout=0.2)
+    monkeypatch.setattr(current_app, "connection_for_read", lambda: down)
+    told = rest.get("/deliveries/backlog")
+    assert (told["waiting"], told["events"], set(told["queues"].values())) == (1, None, {None})
+    assert [warning.split()[1] for warning in told["warnings"]] == ["counter", "broker"]

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.db import connection
 from django.urls import reverse
 
-from monitors_app import delivery, tasks
+from monitors_app import sending, tasks
 from monitors_app.models import Attempt, Delivery, Monitor, TriggerEvent
 from policies_app.models import Api
 from sessions_app import keys
@@ -21,6 +21,8 @@ from tests.monitors_app.test_relay import Loader
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.services]
 CANARY = 'canary-"quoted\\key-<7> ü'
+AUDIT = "/admin/organisations_app/auditentry/"
+API = ("events", "deliveries", "deliveries/backlog", "monitors", "keys", "audit")
 SPELLINGS = (CANARY, json.dumps(CANARY)[1:-1], json.dumps(CANARY, ensure_ascii=False)[1:-1], "canary-")
 
 
@@ -35,18 +37,26 @@ def store_values(store):
         yield f"{name}: {store.dump(name)!r}" if store.type(name) != "stream" else f"{name}: {store.xrange(name)}"
 
 
+VERBS = {Monitor: ("test", "rotate_secret"), Delivery: ("redeliver_one",)}
+
+
 def admin_pages(client):
-    """Every list of the admin, and every page of what the key left traces in."""
+    """Every list of the admin, and every page of what the key left traces in, with those of its verbs."""
+    yield from (f"{path}: {unescape(client.get(path).content.decode())}" for path in ("/admin/", AUDIT))
     for model in (Monitor, TriggerEvent, Delivery, Key):
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        paths = [
-            reverse(f"{name}_changelist"),
-            *(reverse(f"{name}_change", args=[row.pk]) for row in model.objects.all()),
-        ]
-        for path in paths:
+        pages = [reverse(f"{name}_change", args=[row.pk]) for row in model.objects.all()]
+        asking = [page.replace("/change/", f"/{verb}/") for page in pages for verb in VERBS.get(model, ())]
+        for path in [reverse(f"{name}_changelist"), *pages, *asking]:
             answer = client.get(path)
             assert answer.status_code == 200, path
             yield f"{path}: {unescape(answer.content.decode())}"
+
+
+def api_answers(rest):
+    """What programs can read of it."""
+    yield from (f"{path}: {rest.get(f'/{path}')}" for path in API)
+    yield from (f"delivery: {rest.get(f'/deliveries/{row.pk}')}" for row in Delivery.objects.all())
 
 
 @pytest.fixture
@@ -60,7 +70,7 @@ def token(store, monitor):
 
 
 def test_the_raw_key_is_sent_to_the_receiver_and_found_nowhere_else(
-    token, store, receiver, broker, mailoutbox, caplog, admin_client
+    token, store, receiver, broker, mailoutbox, caplog, admin_client, rest
 ):
     caplog.set_level(logging.DEBUG)
     receiver.answers = [lambda arrival: (500, {}, b"you sent: " + arrival.body)]
@@ -76,11 +86,9 @@ def test_the_raw_key_is_sent_to_the_receiver_and_found_nowhere_else(
             Delivery.objects.filter(pk=message.args[0], status="pending").update(next_attempt_at="2026-01-01T00:00Z")
             tasks.deliver(*message.args)
             seen += database_values()
-            seen += admin_pages(admin_client)
+            seen += [*admin_pages(admin_client), *api_answers(rest)]
     assert {arrival.document["key"] for arrival in receiver.arrivals} == {CANARY} and len(receiver.arrivals) == 3
-    assert Attempt.objects.filter(response_body__contains=delivery.HIDDEN).exists(), (
-        "the echo was kept, without the key"
-    )
+    assert Attempt.objects.filter(response_body__contains=sending.HIDDEN).exists(), "the echo was kept, without the key"
     assert Delivery.objects.filter(channel="email", status="delivered").count() == 2
     assert not TriggerEvent.objects.exclude(key_sealed="").exists()
     seen += [*database_values(), *store_values(store), *(str(message.message()) for message in mailoutbox)]

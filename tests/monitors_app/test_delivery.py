@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from monitors_app import attempts, claims, delivery, ledger, transports
+from monitors_app import attempts, claims, delivery, ledger, sending, transports
 from monitors_app.models import Attempt, Delivery, EmailPreference, Monitor, Pacing, TriggerEvent
 from monitors_app.monitors import save_monitor, switch_off
 from organisations_app import sealing
@@ -35,8 +35,9 @@ def record(crossing, monitor):
 
 @pytest.fixture
 def no_stint(monkeypatch):
-    """A worker that passes on what waits for the same target at once."""
+    """A worker that passes on what waits for the same target after one delivery."""
     monkeypatch.setattr(delivery, "STINT_SECONDS", 0)
+    monkeypatch.setattr(claims, "MAX_PER_TARGET", 1)
 
 
 def fresh(row):
@@ -171,7 +172,7 @@ def test_an_answer_that_echoes_the_key_or_a_header_is_stored_without_them(record
     (webhook,) = record("80")
     delivery.deliver(webhook.pk)
     body = Attempt.objects.get().response_body
-    assert body.count(delivery.HIDDEN) == 2 and "canary" not in body and "sesame" not in body
+    assert body.count(sending.HIDDEN) == 2 and "canary" not in body and "sesame" not in body
 
 
 def test_headers_that_cannot_be_unsealed_fail_with_a_reason_and_nothing_is_sent(record, monitor, receiver):
@@ -215,23 +216,77 @@ def test_a_key_sealed_with_a_secret_that_is_gone_is_sent_masked(record, receiver
 # --- claims -----------------------------------------------------------------------------------------------------------
 
 
+def claim(webhook, now=None):
+    """This delivery, or None if it is not to be had."""
+    batch = claims.claim_for(webhook.target, now or timezone.now())
+    return next((each for each in batch.deliveries if each.pk == webhook.pk), None)
+
+
 def test_only_one_worker_gets_a_delivery(record):
     (webhook,) = record("80")
-    now = timezone.now()
-    assert claims.claim(webhook.pk, webhook.channel, now) == webhook
-    assert claims.claim(webhook.pk, webhook.channel, now) is None
+    assert claim(webhook) == webhook
+    assert claim(webhook) is None
 
 
 def test_a_delivery_whose_worker_died_is_taken_again_after_its_lease(record, receiver):
     (webhook,) = record("80")
     now = timezone.now()
-    dead = claims.claim(webhook.pk, webhook.channel, now)
+    dead = claim(webhook, now)
     assert dead is not None
-    assert claims.claim(webhook.pk, webhook.channel, now + claims.LEASE - timedelta(seconds=1)) is None
-    assert claims.claim(webhook.pk, webhook.channel, now + claims.LEASE + timedelta(seconds=1)) is not None
-    result = delivery.send(dead)
-    assert attempts.record(dead, result) is None, "the one that came back late decides nothing"
+    assert claims.take_due(now + claims.LEASE - timedelta(seconds=1)) == []
+    later = now + claims.LEASE + timedelta(seconds=1)
+    assert claims.take_due(later) == [(webhook.pk, "webhook")]
+    assert claim(webhook, later) is not None
+    result = sending.send(dead)
+    assert attempts.record([(dead, result)]) == [None], "the one that came back late decides nothing"
     assert not Attempt.objects.exists() and fresh(webhook).status == "sending"
+
+
+def keys_events(crossing, count):
+    """Webhooks of one crossing of as many keys."""
+    return ledger.record([crossing({"key": f"key_{number}"}, counter=f"counter-{number}") for number in range(count)])
+
+
+def test_a_target_has_few_places_over_all_workers(crossing, monitor):
+    keys_events(crossing, 10)
+    now = timezone.now()
+    target = Delivery.objects.values_list("target", flat=True).first()
+    first = claims.claim_for(target, now)
+    assert (len(first.deliveries), first.places) == (3, 3)
+    assert claims.claim_for(target, now).deliveries == ()
+    claims.release(first.deliveries[:1])
+    second = claims.claim_for(target, now, at_most=20)
+    assert (len(second.deliveries), second.places) == (8, 1), "more may be claimed than is sent at once"
+    assert second.deliveries[0] == first.deliveries[0], "the oldest first"
+
+
+def test_a_wake_up_for_one_delivery_goes_on_with_all_of_its_target(crossing, monitor, receiver):
+    webhooks = keys_events(crossing, 30)
+    delivery.deliver(webhooks[-1].pk)
+    assert len(receiver.arrivals) == 30
+    assert set(Delivery.objects.values_list("status", "attempt_count")) == {("delivered", 1)}
+    assert sorted(arrival.headers["webhook-id"] for arrival in receiver.arrivals) == sorted(
+        Delivery.objects.values_list("message_id", flat=True)
+    )
+
+
+def test_a_queue_costs_few_statements_each(crossing, monitor, receiver, django_assert_max_num_queries, monkeypatch):
+    monkeypatch.setattr(delivery, "STINT_SECONDS", 60)
+    monkeypatch.setattr(delivery, "LINGER_SECONDS", 60)
+    webhooks = keys_events(crossing, 60)
+    with django_assert_max_num_queries(2 * 60):
+        delivery.deliver(webhooks[0].pk)
+    assert len(receiver.arrivals) == 60
+
+
+def test_answers_of_one_moment_are_recorded_each_as_it_was(crossing, monitor, receiver):
+    receiver.answers = [200, 500, 200, 404]
+    webhooks = keys_events(crossing, 4)
+    delivery.deliver(webhooks[0].pk)
+    assert sorted(Attempt.objects.values_list("status_code", flat=True)) == [200, 200, 404, 500]
+    for attempt in Attempt.objects.select_related("delivery"):
+        assert attempt.delivery.status == ("delivered" if attempt.status_code == 200 else "pending")
+        assert attempt.delivery.first_attempt_at == attempt.started_at
 
 
 def test_the_sweep_wakes_what_was_lost_and_leaves_it_alone_for_a_while(record, broker):
@@ -279,8 +334,8 @@ def test_a_later_event_waits_for_the_first_attempt_of_an_earlier_one_and_is_woke
     receiver.answers = [500]
     first, second = record("50", "80")
     delivery.deliver(second.pk)
-    assert receiver.arrivals == [] and fresh(second).status == "pending"
-    delivery.deliver(first.pk)
+    assert [arrival.document["trigger_limit"] for arrival in receiver.arrivals] == ["50"]
+    assert fresh(second).status == "pending"
     woken = [message.args[0] for message in broker.take("deliveries")]
     assert second.pk in woken
     delivery.deliver(second.pk)
@@ -290,14 +345,16 @@ def test_a_later_event_waits_for_the_first_attempt_of_an_earlier_one_and_is_woke
     assert (fresh(first).status, fresh(second).status) == ("pending", "delivered")
 
 
-def test_other_subjects_and_other_monitors_are_not_held_up(record, crossing, receiver, no_stint):
-    record("50")
+def test_other_subjects_and_other_monitors_are_not_held_up(record, crossing, receiver):
+    (under_way,) = record("50")
+    assert claim(under_way) is not None
+    (later,) = record("80")
     other_key = ledger.record([crossing({"key": "key_other"}, counter="other")])
     MonitorFactory.create(name="Other", target_path=receiver.url)
     other_monitor = ledger.record([crossing({"key": "key_third"}, counter="third")])
-    for each in (*other_key, *other_monitor):
-        delivery.deliver(each.pk)
-    assert len(receiver.arrivals) == 3
+    delivery.deliver(later.pk)
+    sent = {arrival.headers["webhook-id"] for arrival in receiver.arrivals}
+    assert sent == {each.message_id for each in (*other_key, *other_monitor)}
 
 
 def test_event_timeout_holds_the_next_webhook_about_the_same_subject(record, monitor, receiver, broker):
@@ -369,6 +426,15 @@ def test_410_switches_the_monitor_off_and_cancels_what_waits_for_it(record, moni
     assert len(receiver.arrivals) == 1, "nothing that fell in between is sent later"
 
 
+def test_410_stops_what_was_claimed_with_it(crossing, monitor, receiver, monkeypatch):
+    monkeypatch.setattr(claims, "MAX_PER_TARGET", 1)
+    webhooks = keys_events(crossing, 10)
+    receiver.answers = [200, 200, 410]
+    delivery.deliver(webhooks[0].pk)
+    assert len(receiver.arrivals) == 3
+    assert [fresh(each).status for each in webhooks] == ["delivered", "delivered", "failed", *["cancelled"] * 7]
+
+
 def test_a_monitor_that_is_off_sends_nothing_that_was_recorded_just_before(record, monitor, receiver):
     (webhook,) = record("80")
     Monitor.objects.update(is_enabled=False)
@@ -378,12 +444,12 @@ def test_a_monitor_that_is_off_sends_nothing_that_was_recorded_just_before(recor
 
 def test_a_failure_that_comes_back_after_the_switching_off_is_not_tried_again(record, monitor, receiver):
     (webhook,) = record("80")
-    claimed = claims.claim(webhook.pk, webhook.channel, timezone.now())
+    claimed = claim(webhook)
     assert claimed is not None
     receiver.answers = [500]
-    result = delivery.send(claimed)
+    result = sending.send(claimed)
     switch_off(monitor.pk, "meanwhile")
-    outcome = attempts.record(claimed, result)
+    (outcome,) = attempts.record([(claimed, result)])
     assert outcome is not None and outcome.status == "cancelled"
 
 

@@ -253,6 +253,25 @@ def test_all_that_is_due_goes_out_in_one_e_mail_whoever_is_woken(digest, mailout
     assert set(Delivery.objects.values_list("status", "attempt_count")) == {("delivered", 1)}
 
 
+def test_a_long_digest_says_how_many_more_and_where_to_look(digest, mailoutbox, monkeypatch):
+    monkeypatch.setattr(emails, "LONGEST_DIGEST", 1)
+    make_due()
+    delivery.deliver(digest[0].pk)
+    (message,) = mailoutbox
+    assert message.subject == "3 quota thresholds reached: Acme"
+    for text in texts(message_from_bytes(message.message().as_bytes(), policy=policy.default)):
+        assert "and 2 more" in text and "/portal/" in text and "9 of" not in text
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"delivered"}
+
+
+def test_a_digest_can_be_stopped_with_one_post_too(digest, mailoutbox):
+    make_due()
+    delivery.deliver(digest[0].pk)
+    message = message_from_bytes(mailoutbox[0].message().as_bytes(), policy=policy.default)
+    answer = Client(enforce_csrf_checks=True).post(unsubscribe_path(message), {"List-Unsubscribe": "One-Click"})
+    assert answer.status_code == 200 and preferences.thresholds_of(MemberFactory.create()) == "off"
+
+
 def test_a_digest_that_the_server_does_not_take_stays_together(digest, mailoutbox, monkeypatch):
     make_due()
     with monkeypatch.context() as patch:
@@ -267,11 +286,9 @@ def test_a_digest_that_the_server_does_not_take_stays_together(digest, mailoutbo
 def test_a_worker_that_died_with_a_digest_loses_none_of_it(digest, mailoutbox):
     make_due()
     now = timezone.now()
-    leader = claims.claim(digest[0].pk, digest[0].channel, now)
-    assert leader is not None
-    assert len(claims.claim_digest(leader, now)) == 3
-    assert claims.claim(digest[1].pk, digest[1].channel, now) is None
-    later = now + claims.LEASE + timedelta(seconds=1)
+    assert len(claims.claim_email(digest[0].pk, now)) == 3
+    assert claims.claim_email(digest[1].pk, now) == []
+    later = now + claims.MAIL_LEASE + timedelta(seconds=1)
     assert [pk for pk, _ in claims.take_due(later)] == [digest[0].pk]
     make_due()
     delivery.deliver(digest[0].pk)
@@ -337,7 +354,9 @@ def test_the_owner_of_a_monitor_is_told_of_its_end(ours, told, mailoutbox, broke
     for message in broker.take("mail"):
         delivery.deliver(*message.args)
     (message,) = mailoutbox
-    assert message.to == [f"{told}@example.com"] and "410 Gone" in message.body and monitor.name in message.subject
+    assert message.to == [f"{told}@example.com"] and monitor.name in message.subject
+    for text in texts(message_from_bytes(message.message().as_bytes(), policy=policy.default)):
+        assert "410 Gone" in text and "/admin/" in text and "unsubscribe" not in text
 
 
 def test_each_owner_is_told_once_even_if_another_ones_mail_fails(mailoutbox, monkeypatch):

@@ -155,6 +155,11 @@ def test_a_template_that_broke_after_it_was_saved_does_not_lose_the_event(cast, 
     assert "default body" in caplog.text
 
 
+def test_an_entry_that_came_again_after_a_later_one_keeps_its_place(hook, crossing):
+    ledger.record([crossing(threshold="50", used=5), crossing(threshold="80"), crossing(threshold="50", used=9)])
+    assert list(TriggerEvent.objects.order_by("pk").values_list("threshold", "used")) == [("50", 5), ("80", 8)]
+
+
 @pytest.mark.parametrize("change", [{"kind": "planet"}, {"context": b"[]"}, {"context": b"{}"}, {"context": b"\xff{"}])
 def test_a_crossing_that_makes_no_sense_is_refused_with_its_whole_batch(change, hook, crossing):
     with pytest.raises((KeyError, ValueError, TypeError)):

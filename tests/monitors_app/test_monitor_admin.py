@@ -1,5 +1,6 @@
-"""The admin of monitors, events and deliveries: secrets stay masked, history stays as it was."""
+"""The admin of monitors: secrets stay masked, templates are checked as they are typed, and how deliveries fare."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,59 +8,19 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
-from monitors_app.models import Attempt, Delivery, Monitor, TriggerEvent
-from monitors_app.monitors import MASK, gateway_monitor, header_map, save_monitor
+from monitors_app import bodies
+from monitors_app.health import p95
+from monitors_app.models import Attempt, Delivery, Monitor
+from monitors_app.monitors import MASK, gateway_monitor, header_map, save_monitor, signing_secrets
 from organisations_app import sealing
-from organisations_app.models import ConfigVersion
+from organisations_app.models import AuditEntry, ConfigVersion
 from tests.admin_pages import errors_of, submit
-from tests.factories import AcmeFactory
+from tests.monitors_app.admin_cast import delivery as delivery
+from tests.monitors_app.admin_cast import monitor as monitor
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
 
 MONITORS = "/admin/monitors_app/monitor/"
-EVENTS = "/admin/monitors_app/triggerevent/"
-DELIVERIES = "/admin/monitors_app/delivery/"
-RAW = "tg_a-raw-key-that-nobody-may-see"
-
-
-@pytest.fixture
-def monitor() -> Monitor:
-    monitor = Monitor(name="Billing", target_path="https://hooks.example/quota")
-    save_monitor(monitor, header_map={"X-Token": "s3cret-value"})
-    return monitor
-
-
-@pytest.fixture
-def delivery(monitor: Monitor) -> Delivery:
-    event = TriggerEvent.objects.create(
-        kind="key",
-        counter="c",
-        period_start_ms=1_790_000_000_000,
-        source="free",
-        threshold="80",
-        organisation_id="acme",
-        key_id="key_1",
-        key_hint="tg_…see",
-        key_sealed=sealing.seal(RAW),
-        alias="Storefront",
-        used=8,
-        quota_max=10,
-        occurred_at=timezone.now(),
-    )
-    delivery = Delivery.objects.create(
-        event=event,
-        channel="webhook",
-        monitor=monitor,
-        recipient=monitor.target_path,
-        subject="key_1",
-        status="failed",
-        headers_sealed=monitor.header_map_sealed,
-        body='{"key":"\\ue000key\\ue001","trigger_limit":"80"}',
-    )
-    Attempt.objects.create(
-        delivery=delivery, number=1, started_at=timezone.now(), duration_ms=12, status_code=500, error="HTTP 500"
-    )
-    return delivery
 
 
 def page(monitor: Monitor) -> str:
@@ -139,59 +100,115 @@ def test_a_test_that_cannot_be_sent_says_why(admin_client: Client) -> None:
     assert admin_client.get(f"{MONITORS}{silent.pk}/test/").status_code == 200 and not Delivery.objects.exists()
 
 
-# --- events and deliveries --------------------------------------------------------------------------------------------
+def test_a_test_shows_the_request_masked_and_the_answer(admin_client: Client, receiver: Any) -> None:
+    receiver.answers = [(418, {}, b"short and stout")]
+    tried = Monitor(name="Tried", target_path=receiver.url)
+    save_monitor(tried, header_map={"X-Token": "s3cret-value"})
+    response = admin_client.post(f"{MONITORS}{tried.pk}/test/", {"confirmed": "yes", "reason": "new URL"}, follow=True)
+    html = response.content.decode()
+    for shown in ("POST", receiver.url, "X-Token", MASK, "webhook-signature", "TriggerTest", "418", "short and"):
+        assert shown in html, shown
+    assert "s3cret-value" not in html
+    assert [(entry.action, entry.reason) for entry in AuditEntry.objects.all()] == [("test", "new URL")]
 
 
-def test_no_page_shows_a_raw_key_or_a_secret(admin_client: Client, delivery: Delivery) -> None:
-    for url in (
-        EVENTS,
-        f"{EVENTS}{delivery.event_id}/change/",
-        DELIVERIES,
-        f"{DELIVERIES}{delivery.pk}/change/",
-        "/admin/",
-    ):
-        html = admin_client.get(url).content.decode()
-        assert "Storefront" in html
-        assert RAW not in html and "s3cret-value" not in html and delivery.event.key_sealed not in html
-    assert "tg_…see" in admin_client.get(f"{DELIVERIES}{delivery.pk}/change/").content.decode()
+# --- the secret -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["triggerevent", "delivery"])
-def test_history_can_be_read_but_not_written(admin_client: Client, delivery: Delivery, what: str) -> None:
-    base = f"/admin/monitors_app/{what}/"
-    assert admin_client.get(f"{base}add/").status_code == 403
-    for action in ("change", "delete"):
-        assert admin_client.post(f"{base}{delivery.pk}/{action}/", {"post": "yes", "used": "1"}).status_code == 403
-    assert TriggerEvent.objects.get().used == 8
-
-
-@pytest.mark.parametrize("bulk", [False, True])
-def test_a_failed_delivery_is_sent_again(
-    admin_client: Client, delivery: Delivery, bulk: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_secret_is_rotated_with_the_overlap_that_was_chosen_and_shown_once(
+    admin_client: Client, monitor: Monitor
 ) -> None:
-    monkeypatch.setattr("monitors_app.delivery.wake", lambda *_: True)
-    url = DELIVERIES if bulk else f"{DELIVERIES}{delivery.pk}/redeliver_one/"
-    data: dict[str, Any] = {"action": "redeliver_selected", "_selected_action": delivery.pk} if bulk else {}
-    assert "sent again" in admin_client.post(url, data).content.decode()
-    assert Delivery.objects.get().status == "failed"
-    admin_client.post(url, {**data, "confirmed": "yes"})
-    assert Delivery.objects.get().status == "pending"
-    again = admin_client.post(url, {**data, "confirmed": "yes"}, follow=True)
-    assert "left alone" in again.content.decode()
+    (old,), url = signing_secrets(monitor, timezone.now()), f"{MONITORS}{monitor.pk}/rotate_secret/"
+    assert old not in admin_client.get(url).content.decode()
+    response = admin_client.post(url, {"confirmed": "yes", "overlap_seconds": "3600", "reason": "leaked"})
+    monitor.refresh_from_db()
+    new, still = signing_secrets(monitor, timezone.now() + timedelta(minutes=59))
+    assert still == old and new in response.content.decode() and "no-store" in response.headers["Cache-Control"]
+    assert "data-copy" in response.content.decode()
+    assert signing_secrets(monitor, timezone.now() + timedelta(minutes=61)) == [new]
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.reason, entry.after) == ("rotate-secret", "leaked", {"overlap_seconds": 3600})
+    assert new not in f"{list(LogEntry.objects.values())} {list(AuditEntry.objects.values())}"
+    assert new not in admin_client.get(page(monitor)).content.decode()
 
 
-@pytest.mark.parametrize("url", [MONITORS, EVENTS, DELIVERIES, "/admin/"])
-def test_lists_stay_below_12_queries(
-    admin_client: Client, delivery: Delivery, url: str, django_assert_max_num_queries: Any
+def test_an_overlap_that_is_not_offered_rotates_nothing(admin_client: Client, monitor: Monitor) -> None:
+    url = f"{MONITORS}{monitor.pk}/rotate_secret/"
+    assert "valid choice" in admin_client.post(url, {"confirmed": "yes", "overlap_seconds": "5"}).content.decode()
+    assert Monitor.objects.get().signing_secret_sealed == monitor.signing_secret_sealed
+
+
+# --- the template -----------------------------------------------------------------------------------------------------
+
+
+def preview(client: Client, template: str, path: str = "") -> Any:
+    return client.post(f"{MONITORS}preview/", {"template": template, "template_path": path}).json()
+
+
+def test_a_template_is_shown_as_it_is_sent_for_a_sample_event(admin_client: Client) -> None:
+    assert preview(admin_client, '{"text": "{{ alias }} used {{ used }} of {{ quota_max }} ({{ key }})"}') == {
+        "body": '{\n  "text": "Web shop used 800 of 1000 (tg_…Qz9B)"\n}'
+    }
+    assert '"TriggerExceeded"' in preview(admin_client, "")["body"], "empty: the default body"
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "words"),
+    [
+        ('{\n  "a": "{{ trigger_limt }}"\n}', "", "Line 2: has an unknown placeholder {{ trigger_limt }}"),
+        ('{\n  "a": 1,\n  "b": "{{ key"\n}', "", "Line 3: has an unclosed placeholder"),
+        ('{\n  "a": 1,\n}', "", "line 3, column"),
+        ("", "../settings.py", "outside the templates folder"),
+    ],
+)
+def test_what_is_wrong_with_a_template_is_said_with_its_line(
+    admin_client: Client, template: str, path: str, words: str
 ) -> None:
-    for number in range(6):
-        organisation = AcmeFactory.create(id=f"org{number}")
-        Monitor.objects.create(name=f"Monitor {number}", organisation=organisation)
-        event = TriggerEvent.objects.latest("pk")
+    answer = preview(admin_client, template, path)
+    assert words in answer["error"] and "body" not in answer
+
+
+def test_only_who_may_see_monitors_sees_previews(client: Client, django_user_model: Any) -> None:
+    client.force_login(django_user_model.objects.create(username="nobody", is_staff=True))
+    assert client.post(f"{MONITORS}preview/", {"template": "{}"}).status_code == 403
+    assert client.get(f"{MONITORS}preview/").status_code == 405
+
+
+def test_every_placeholder_can_be_inserted(admin_client: Client, monitor: Monitor) -> None:
+    assert f'data-template-names="{" ".join(bodies.NAMES)}"' in admin_client.get(page(monitor)).content.decode()
+
+
+# --- health -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_how_the_deliveries_of_the_last_day_fared(
+    admin_client: Client, delivery: Delivery, django_assert_max_num_queries: Any
+) -> None:
+    now, event = timezone.now(), delivery.event
+    Delivery.objects.update(finished_at=now, attempt_count=1)
+    for number in range(20):
         event.pk, event.threshold = None, f"{number}"
         event.save()
-        Delivery.objects.create(
-            event=event, channel="webhook", monitor=delivery.monitor, recipient="x", status="failed"
-        )
+        fields = {"event": event, "channel": "webhook", "monitor": delivery.monitor, "recipient": "x"}
+        finished = now - timedelta(hours=25 if number == 19 else 1)
+        sent = Delivery.objects.create(**fields, status="delivered", finished_at=finished, attempt_count=1)
+        Attempt.objects.create(delivery=sent, number=1, started_at=finished, duration_ms=100 + number, status_code=200)
+    event.pk, event.threshold = None, "waits"
+    event.save()
+    Delivery.objects.create(event=event, channel="webhook", monitor=delivery.monitor, recipient="x")
     with django_assert_max_num_queries(12):
-        assert admin_client.get(url).status_code == 200
+        response = admin_client.get(page(delivery.monitor))
+    health = response.context["health"]
+    assert (health.delivered, health.failed, health.waiting, health.last_error) == (19, 1, 1, "HTTP 500")
+    assert health.p95_ms == 117, "of 19 between 100 and 118 ms and one of 12 ms"
+    html = response.content.decode()
+    assert "117 ms" in html and "HTTP 500" in html and "Delivery health" in html
+
+
+def test_a_monitor_that_sent_nothing_has_no_p95(admin_client: Client, monitor: Monitor) -> None:
+    assert "no attempt" in admin_client.get(page(monitor)).content.decode()
+
+
+@pytest.mark.parametrize(("durations", "expected"), [([], None), ([7], 7), (list(range(1, 101)), 95), ([1, 9], 9)])
+def test_p95_is_the_least_that_95_percent_do_not_exceed(durations: list[int], expected: int | None) -> None:
+    assert p95(durations) == expected

@@ -1,8 +1,9 @@
 """`/api/v1/monitors`, `/events` and `/deliveries`: secrets stay masked, the ledger is only read, and sending again."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
 from monitors_app import monitors
 from monitors_app.models import Attempt, Delivery, Monitor, TriggerEvent
@@ -89,6 +90,46 @@ def test_a_test_shows_what_the_receiver_said_and_is_throttled(rest):
     again = rest.ask("POST", f"/monitors/{monitor.pk}/test")
     assert (again.status_code, again["Retry-After"], again.json()["code"]) == (429, "5", "throttled")
     assert AuditEntry.objects.get().action == "test"
+
+
+def test_a_secret_is_rotated_with_overlap_shown_once_and_audited(rest):
+    made = rest.done("POST", "/monitors", MONITOR)
+    address = f"/monitors/{made['id']}"
+    rotated = rest.done("POST", f"{address}/rotate-secret", {"overlap_seconds": 60, "reason": "leaked"})
+    monitor = Monitor.objects.get()
+    both = monitors.signing_secrets(monitor, monitor.previous_secret_until - timedelta(seconds=1))
+    assert both == [rotated["signing_secret"], made["signing_secret"]]
+    assert monitors.signing_secrets(monitor, monitor.previous_secret_until) == both[:1]
+    assert rest.get(address)["signing_secret"] == MASK
+    entry = AuditEntry.objects.order_by("id").last()
+    assert (entry.action, entry.reason, entry.after) == ("rotate-secret", "leaked", {"overlap_seconds": 60})
+    assert rotated["signing_secret"] not in str(list(AuditEntry.objects.values()))
+
+
+def test_a_secret_overlaps_for_a_day_unless_told_otherwise(rest):
+    made = rest.done("POST", "/monitors", MONITOR)
+    before = timezone.now()
+    rest.done("POST", f"/monitors/{made['id']}/rotate-secret")
+    assert Monitor.objects.get().previous_secret_until >= before + timedelta(days=1)
+    rest.done("POST", f"/monitors/{made['id']}/rotate-secret", {"overlap_seconds": 0})
+    assert Monitor.objects.get().previous_secret_until is None
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"overlap_seconds": -1}, "/overlap_seconds"),
+        ({"overlap_seconds": 1.5}, "/overlap_seconds"),
+        ({"overlap_seconds": 31 * 86400}, "/overlap_seconds"),
+        ({"reason": 5}, "/reason"),
+        ({"secret": "whsec_x"}, "/secret"),
+    ],
+)
+def test_a_wrong_rotation_is_refused_and_changes_nothing(rest, body, pointer):
+    made = rest.done("POST", "/monitors", MONITOR)
+    code, problem = rest.refused("POST", f"/monitors/{made['id']}/rotate-secret", body)
+    assert (code, pointers(problem)) == (400, [pointer])
+    assert sealing.unseal(Monitor.objects.get().signing_secret_sealed) == made["signing_secret"]
 
 
 # --- events and deliveries --------------------------------------------------------------------------------------------

@@ -207,7 +207,7 @@ class Loader:
     def __init__(self, token):
         self.token = token
 
-    def load(self, refresh):
+    def load(self, freshness):
         return grants.compile_grant(self.token, "echo")
 
 

@@ -86,7 +86,8 @@ def sent(crossing):
         (webhook,) = ledger.record([crossing(period_start_ms=days)])
         at = timezone.now() - timedelta(days=days)
         Attempt.objects.create(delivery=webhook, number=1, started_at=at, duration_ms=1, response_body="thanks")
-        Delivery.objects.filter(pk=webhook.pk).update(status=status, finished_at=at, headers_sealed="sealed")
+        finished_at = None if status == "pending" else at
+        Delivery.objects.filter(pk=webhook.pk).update(status=status, finished_at=finished_at, headers_sealed="sealed")
         TriggerEvent.objects.filter(deliveries=webhook).update(occurred_at=at)
         return webhook
 

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 
 from organisations_app.attributes import attribute_errors
 from organisations_app.models import Application, AttributeDefinition, Developer, Organisation
-from organisations_app.provisioning import provisioned_meta_data
+from organisations_app.provisioning import carried_attributes, provisioned_meta_data
 from sessions_app.keys import create_key
 from sessions_app.models import Key
 
@@ -64,7 +64,7 @@ def test_a_key_of_an_application_says_whose_it_is_and_what_metadata_was_given_wi
         "beta": False,
         "plan": "own",
     }
-    assert "seats" not in provisioned_meta_data(application)
+    assert "seats" not in provisioned_meta_data(application, carried_attributes())
 
 
 def test_a_key_without_an_application_carries_nothing(application):

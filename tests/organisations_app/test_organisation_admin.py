@@ -55,20 +55,28 @@ def test_deleting_an_organisation_moves_the_gateways_version_too(admin_client: C
     assert (version(organisation_scope("acme")), version(GATEWAY)) == (1, 1)
 
 
-def test_developers_and_applications_are_added_inline(admin_client: Client) -> None:
+def test_a_login_that_exists_becomes_a_developer_who_owns_an_application(admin_client: Client) -> None:
     AcmeFactory.create()
     user = User.objects.create_user("dora", "dora@acme.example")
-    inline = {"developers-TOTAL_FORMS": "1", "developers-0-user": user.pk, "developers-0-role": "admin"}
-    submit(admin_client, f"{ORGANISATIONS}acme/change/", **inline)
+    developers = "/admin/organisations_app/developer/"
+    submit(admin_client, f"{developers}add/", organisation="acme", user=user.pk, role="admin")
     developer = Developer.objects.get()
-    assert (developer.organisation_id, developer.role) == ("acme", "admin")
-    inline = {
-        "applications-TOTAL_FORMS": "1",
-        "applications-0-name": "Shop",
-        "applications-0-developer": developer.pk,
-    }
-    submit(admin_client, f"{ORGANISATIONS}acme/change/", **inline)
+    assert (developer.organisation_id, developer.role, developer.user) == ("acme", "admin", user)
+    application = {"name": "Shop", "organisation": "acme", "developer": developer.pk}
+    submit(admin_client, "/admin/organisations_app/application/add/", **application)
     assert Application.objects.get().developer == developer
+
+
+def test_a_new_developer_needs_one_login(admin_client: Client) -> None:
+    AcmeFactory.create()
+    user = User.objects.create_user("dora", "dora@acme.example")
+    page = "/admin/organisations_app/developer/add/"
+    for logins in ({}, {"user": user.pk, "email": "other@acme.example"}):
+        refused = submit(admin_client, page, organisation="acme", **logins)
+        assert errors_of(refused)["email"].startswith("Name the e-mail address of a new login, or choose one")
+    taken = submit(admin_client, page, organisation="acme", email="dora")
+    assert "email" in errors_of(taken)
+    assert not Developer.objects.exists()
 
 
 def test_a_developer_of_another_organisation_cannot_own_an_application(admin_client: Client) -> None:

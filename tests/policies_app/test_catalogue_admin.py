@@ -76,12 +76,12 @@ def test_a_policy_with_its_access_rights_is_one_form(admin_client: Client, api: 
     ("changes", "field", "words"),
     [
         ({"quota_max": "0"}, "quota_max", "-1 for unlimited"),
-        ({"trigger_limits": "75, 75"}, "trigger_limits", "is not below"),
+        ({"trigger_limits": "75, 75"}, "trigger_limits", "the 2nd, 75, repeats the 1st, 75"),
         ({"partition_per_api": "on", "partition_acl": "on"}, "partition_per_api", "cannot stand with"),
         ({"meta_data": '{"rate_limit_pattern": "$nope.X"}'}, "meta_data", "$tyk_meta.NAME"),
         (
-            {"access-0-quota_anchor_day": "0", "access-0-has_limit": "on"},
-            "access-0-quota_anchor_day",
+            {"access-0-resets_every_0": "month", "access-0-resets_every_2": "0", "access-0-has_limit": "on"},
+            "access-0-resets_every",
             "between 1 and 31",
         ),
     ],

@@ -28,7 +28,7 @@ REFUSED = {
     "thresholds ascending": (
         {"trigger_limits": [50, 80]},
         "trigger_limits",
-        "threshold 2 (80) is not below threshold 1 (50)",
+        "the 2nd, 80, is above the 1st, 50",
     ),
     "thresholds equal": ({"trigger_limits": [50, 50]}, "trigger_limits", "descend"),
     "threshold above 100": ({"trigger_limits": [120]}, "trigger_limits", "threshold 1"),

@@ -34,7 +34,7 @@ POLICY: dict[str, Any] = {
     "throttle_interval": 0.5,
     "throttle_retry_limit": 3,
     "access_rights": {
-        "orders": {"api_id": "orders", "api_name": "Orders", "versions": ["Default"], "limit": None},
+        "orders": {"api_id": "orders", "api_name": "Orders", "versions": ["Default"], "limit": {}},
         "users": {
             "api_id": "users",
             "api_name": "",

@@ -182,6 +182,12 @@ def test_the_choice_of_e_mails_is_kept(portal: Client, member: Developer) -> Non
     assert "Your choice is saved" in answer.content.decode() and thresholds_of(member) == "off"
     assert portal.post("/portal/emails/", {"thresholds": "hourly"}).status_code == 400
     assert thresholds_of(member) == "off"
+    wrong = portal.post("/portal/emails/", {"thresholds": "digest", "digest_at": "<b>25:99"})
+    html = wrong.content.decode()
+    assert wrong.status_code == 400 and "is no time of day" in html and "<b>25" not in html
+    assert 'value="digest" checked' in html and "&lt;b&gt;25:99" in html, "nothing typed is lost"
+    portal.post("/portal/emails/", {"thresholds": "digest", "digest_at": "06:45"})
+    assert 'value="06:45"' in portal.get("/portal/emails/").content.decode()
 
 
 def test_the_password_can_be_changed(portal: Client, member: Developer) -> None:

@@ -11,8 +11,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
 
-from organisations_app.models import AuditEntry, ConfigVersion, Organisation
-from organisations_app.versions import key_scope
+from organisations_app.models import AuditEntry, Organisation
+from organisations_app.versions import key_scope, numbers
 from policies_app.models import Api, Policy, PolicyAccess
 from sessions_app import grants
 from sessions_app.engine import check
@@ -61,7 +61,7 @@ class Loader:
     def __init__(self, token: str) -> None:
         self.token = token
 
-    def load(self, refresh: bool) -> Any:
+    def load(self, freshness: int) -> Any:
         return grants.compile_grant(self.token, "orders")
 
 
@@ -210,10 +210,12 @@ def test_a_key_with_own_access_says_when_it_opens_nothing(admin_client: Client, 
     [
         ({"quota_max": "0"}, "quota_max", "-1 for unlimited"),
         ({"quota_max": "many"}, "quota_max", "whole number"),
-        ({"trigger_limits": "50, 80"}, "trigger_limits", "threshold 2 (80) is not below threshold 1 (50)"),
+        ({"trigger_limits": "50, 80"}, "trigger_limits", "the 2nd, 80, is above the 1st, 50"),
         ({"trigger_limits": "80, half"}, "trigger_limits", "'half' is no number"),
         ({"trigger_limits": "101"}, "trigger_limits", "at most 100"),
-        ({"quota_anchor_day": "32"}, "quota_anchor_day", "between 1 and 31"),
+        ({"resets_every_0": "month", "resets_every_2": "32"}, "resets_every", "between 1 and 31"),
+        ({"resets_every_0": "custom", "resets_every_1": ""}, "resets_every", "how many seconds, 1 to"),
+        ({"resets_every_0": "custom", "resets_every_1": "soon"}, "resets_every", "whole number"),
         ({"meta_data": "{"}, "meta_data", "valid JSON"),
         ({"meta_data": "[1]"}, "meta_data", "JSON object"),
         ({"meta_data": '{"rate_limit_pattern": "$tyk_meta."}'}, "meta_data", "$tyk_meta.NAME"),
@@ -238,12 +240,12 @@ def test_an_application_of_another_organisation_is_refused(admin_client: Client,
 
 def test_an_edit_holds_from_the_next_request_on(admin_client: Client, key: Any) -> None:
     assert call(key.raw) == "passed"
-    version = ConfigVersion.objects.get(pk=key_scope("acme", key.pk)).number
+    [version] = numbers([key_scope("acme", key.pk)]).values()
     response = submit(admin_client, page(key), is_inactive="on", trigger_limits="90, 12.5", tags="a, b")
     assert response.status_code == 302
     key.refresh_from_db()
     assert (key.trigger_limits, key.tags) == ([90, 12.5], ["a", "b"])
-    assert ConfigVersion.objects.get(pk=key_scope("acme", key.pk)).number > version
+    assert numbers([key_scope("acme", key.pk)])[key_scope("acme", key.pk)] > version
     assert call(key.raw) == "refused"
 
 
@@ -263,11 +265,12 @@ def test_a_policy_that_is_gone_is_named_when_the_key_is_saved(admin_client: Clie
 
 def test_the_page_shows_what_remains_and_works_without_the_store(admin_client: Client, key: Any, settings: Any) -> None:
     call(key.raw, 4)
-    html = admin_client.get(page(key)).content.decode()
+    assert f'hx-get="{page(key, "usage")}"' in admin_client.get(page(key)).content.decode()
+    html = admin_client.get(page(key, "usage")).content.decode()
     assert "Remaining requests for period" in html and "6 remaining" in html
-    assert "6 remaining" in admin_client.get(page(key, "usage")).content.decode()
     settings.GATEWAY_STORE_URL = NOWHERE
-    assert "The counter store does not answer" in admin_client.get(page(key)).content.decode()
+    for part in ("usage", "limits"):
+        assert "The counter store does not answer" in admin_client.get(page(key, part)).content.decode()
     assert submit(admin_client, page(key), alias="Renamed").status_code == 302
     assert Key.objects.get().alias == "Renamed"
 
@@ -318,7 +321,7 @@ def test_a_reset_gives_the_whole_quota_back_and_says_how_much_was_used(admin_cli
     call(key.raw, 11)
     admin_client.post(page(key, "reset_quota"), {"confirmed": "yes", "reason": "goodwill"})
     assert key_quotas([key])[key.pk][0].remaining == 10
-    assert LogEntry.objects.get().change_message == "Quota reset; 10 requests had been used. Reason: goodwill"
+    assert LogEntry.objects.get().change_message == "Quota reset: 10 requests had been used. Reason: goodwill"
     entry = AuditEntry.objects.get()
     assert (entry.actor, entry.action, entry.subject_id, entry.reason) == (
         "admin:admin",

@@ -4,10 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from organisations_app.models import AuditEntry, ConfigVersion
 from policies_app.models import Api, Policy, PolicyAccess
 from sessions_app import tokens, usage
+from sessions_app.api import key_filters
 from sessions_app.engine import check
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Credential, Key, OrgSession, UsageHour
@@ -28,7 +31,7 @@ def apis():
 
 @pytest.fixture
 def silent_store(monkeypatch):
-    def silent(*_):
+    def silent(*_, **__):
         raise StoreUnavailable("no answer")
 
     for name in ("key_quotas", "organisation_quotas"):
@@ -496,3 +499,70 @@ def test_a_verb_that_is_sent_twice_acts_once(rest, path):
     first, again = (rest.ask("POST", path.format(key_id), body, **headers) for _ in range(2))
     assert first.json() == again.json() and first.status_code == again.status_code < 300
     assert AuditEntry.objects.count() == before + 1
+
+
+# --- economy ----------------------------------------------------------------------------------------------------------
+
+
+def statements(act):
+    with CaptureQueriesContext(connection) as captured:
+        act()
+    return len(captured)
+
+
+def test_making_a_key_takes_few_statements_and_many_keys_not_more(rest, apis):
+    Policy.objects.create(id="p", organisation_id="acme", name="p", quota_max=5)
+    row = {"org_id": "acme", "apply_policies": ["p"], "access_rights": {"a": {}}}
+    one = statements(lambda: rest.done("POST", "/keys", row))
+    two, forty = (
+        statements(lambda rows=[row] * count: rest.done("POST", "/keys/bulk", {"keys": rows})) for count in (2, 40)
+    )
+    assert one <= 14 and two == forty == one
+
+
+def test_a_new_key_is_shown_as_it_will_be_read(rest, apis):
+    Policy.objects.create(id="p", organisation_id="acme", name="p", quota_max=5, key_expires_in=60)
+    limit = {"quota_max": 3, "rate": 1.5, "per": 1}
+    row = {
+        "org_id": "acme",
+        "apply_policies": ["p", "gone"],
+        "access_rights": {"a": {"limit": limit}, "b": {}},
+        "meta_data": {"deep": [1, 2.5, {"x": None}]},
+        "tags": ["b", "a"],
+        "monitor": {"trigger_limits": [90, 12.5]},
+    }
+    answer = rest.ask("POST", "/keys", row)
+    shown = answer.json()
+    read = rest.ask("GET", f"/keys/{shown['id']}")
+    shown.pop("key")
+    assert (shown, answer["ETag"]) == (read.json(), read["ETag"])
+
+
+def test_a_new_key_that_shares_a_counter_shows_what_is_used(rest, apis):
+    body = {
+        "org_id": "acme",
+        "access_rights": {"a": {}},
+        "quota_max": 5,
+        "meta_data": {"rate_limit_pattern": "$tyk_meta.team", "team": "red"},
+    }
+    spend(rest.done("POST", "/keys", body)["key"], "a", 2)
+    assert rest.done("POST", "/keys", body)["quota_remaining"] == 3
+
+
+def test_a_page_of_keys_takes_as_many_statements_as_one_key(rest, apis):
+    row = {"org_id": "acme", "access_rights": {"a": {}}, "quota_max": 5}
+    rest.done("POST", "/keys", row)
+    one = statements(lambda: rest.get("/keys"))
+    rest.done("POST", "/keys/bulk", {"keys": [row] * 20})
+    assert statements(lambda: rest.get("/keys")) == one <= 10
+
+
+@pytest.mark.parametrize("few", [5_000, 0])
+def test_filters_find_few_and_many(rest, apis, few, monkeypatch):
+    monkeypatch.setattr(key_filters, "FEW", few)
+    Policy.objects.create(id="p", organisation_id="acme", name="p")
+    row = {"org_id": "acme", "apply_policies": ["p"], "expires": 2_000_000_000}
+    made = rest.done("POST", "/keys", row)["id"]
+    rest.done("POST", "/keys", {"org_id": "acme", "access_rights": {"a": {}}})
+    for query in ("policy=p", "expires_before=2040-01-01T00:00:00Z"):
+        assert [key["id"] for key in rest.get(f"/keys?{query}")["results"]] == [made]

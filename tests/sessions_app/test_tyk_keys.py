@@ -25,7 +25,7 @@ def api():
 
 @pytest.fixture
 def silent_store(monkeypatch):
-    def silent(*_):
+    def silent(*_, **__):
         raise StoreUnavailable("no answer")
 
     for name in ("key_quotas", "organisation_quotas"):

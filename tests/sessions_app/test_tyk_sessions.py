@@ -25,7 +25,7 @@ SESSION = {
     "throttle_interval": -1,
     "throttle_retry_limit": -1,
     "apply_policies": [],
-    "access_rights": {"a": {"api_id": "a", "api_name": "A", "versions": ["Default"], "limit": None}},
+    "access_rights": {"a": {"api_id": "a", "api_name": "A", "versions": ["Default"], "limit": {}}},
     "is_inactive": False,
     "expires": 4_000_000_000,
     "meta_data": {"DeveloperID": 7},
@@ -137,7 +137,7 @@ def test_an_own_key_shows_its_own_counters(apis):
     key, _ = drafts.create_key(session_from_tyk({**SESSION, "access_rights": rights}))
     shown = computed(key, usage("", 100, 3), usage("api:b", 7, 9))
     assert (shown["quota_max"], shown["quota_remaining"], shown["quota_renews"]) == (100, 97, 1234)
-    assert shown["access_rights"]["a"]["limit"] is None
+    assert shown["access_rights"]["a"]["limit"] == {}
     assert (shown["access_rights"]["b"]["limit"]["quota_remaining"], shown["access_rights"]["b"]["api_name"]) == (
         0,
         "B",

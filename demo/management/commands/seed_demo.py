@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from demo.credentials import make_keys
 from demo.history import make_history
-from demo.people import make_acme, make_applications, make_developers
+from demo.people import make_acme, make_applications, make_developers, make_staff
 from demo.plans import make_api, make_monitor, make_policies, make_session
 
 
@@ -22,6 +22,7 @@ class Command(BaseCommand):
         with transaction.atomic():
             acme = make_acme()
             applications = make_applications(acme, make_developers(acme))
+            make_staff(acme)
             make_session(acme)
             make_policies(acme, make_api(acme))
             make_monitor()

@@ -27,8 +27,9 @@ from gateway_project.supervisor import Supervisor
 LOCK_WAIT_SECONDS = 10.0
 DEMO_WEBHOOK_NETS = "127.0.0.0/8,::1/128"  # the demo's inbox is on this machine
 CELERY = (sys.executable, "-m", "celery", "--quiet", "--app", "gateway_project")
-# Threads by worker and the queues that it serves. Tasks wait for networks, not for processors.
-WORKERS = {"worker": (8, OTHER_QUEUES), "sender": (24, DELIVERY_QUEUES)}
+# Threads by worker and the queues that it serves. Each may hold a database connection: they are fewer than a process's
+# pool has (settings). Receivers of webhooks that keep us waiting hold none.
+WORKERS = {"worker": (8, OTHER_QUEUES), "sender": (12, DELIVERY_QUEUES)}
 
 
 class Stopped(Exception):
@@ -99,7 +100,8 @@ def _demo_lines(base: str) -> list[str]:
     return [
         f"  Inbox   {base}/demo/inbox/   (webhooks and e-mails as they arrive)",
         "",
-        "  Logins  admin / demo-admin (admin), developer / demo-developer (portal)",
+        "  Logins  admin / demo-admin (admin), developer / demo-developer (portal);",
+        "          by role: operator / demo-operator, support / demo-support, auditor / demo-auditor (admin)",
         f"  Free    {keys['free_key']}   (10 requests a minute, told at 50 % and 80 %)",
         f"  Pro     {keys['pro_key']}",
         "",

@@ -2,10 +2,10 @@
 -- peek:    the same judgement without any write.
 --
 -- KEYS  1 gateway version, 2 organisation version, 3 key version, 4 outbox stream, 5 dirty set, 6 hourly usage,
---       7.. distinct counters
+--       7 touched hours, 8.. distinct counters
 -- ARGV  1 now in ms (0: the store's clock), 2 cost, 3 lenient (1: a missing quota counter is a fresh one; peek only),
---       4 credential expires at in ms (0: never), 5-7 versions that the grant was compiled from ("": not compared; peek
---       only), 8 usage subject "<org>|<key>|<api>", 9 event context, 10.. limits (1_periods.lua)
+--       4 credential expires at in ms (0: never), 5-7 versions that the grant was compiled from ("": not compared),
+--       8 usage subject "<org>|<key>|<api>", 9 event context, 10.. limits (1_periods.lua)
 -- RETURN integers; status first, then now
 --       0 JUDGED, now, admitted, crossed, then four per limit in ARGV order:
 --           quota: allowed, used, period start (0: none runs), period end (0: never, or none runs)
@@ -19,10 +19,11 @@
 --       is taken over.
 
 local JUDGED, STALE, MISSING, OUTDATED, EXPIRED = 0, 1, 2, 3, 4
-local FIRST_COUNTER, FIRST_LIMIT = 7, 10
+local FIRST_COUNTER, FIRST_LIMIT = 8, 10
 
 -- True if the grant is stale; else the places of versions that the store has yet to learn.
 local function compare_versions(keys, argv)
+  if argv[5] == '' then return false, {} end
   local stored = redis.call('MGET', keys[1], keys[2], keys[3])
   local newer = {}
   for i = 1, 3 do
@@ -115,10 +116,11 @@ end
 
 -- The epoch tells the worker that the hash was created anew, so that counts before a loss are not overwritten.
 local function count_hour(keys, argv, now, cost, admitted)
-  local field = digits(math.floor(now / 3600000)) .. '|' .. argv[8] .. (admitted and '|p' or '|d')
-  if redis.call('HINCRBY', keys[6], field, cost) == cost then
+  local stem = digits(math.floor(now / 3600000)) .. '|' .. argv[8]
+  if redis.call('HINCRBY', keys[6], stem .. (admitted and '|p' or '|d'), cost) == cost then
     redis.call('HSETNX', keys[6], 'epoch', digits(now))
   end
+  redis.call('SADD', keys[7], stem)
 end
 
 local function describe(reply, limit, counter, now)
@@ -168,7 +170,7 @@ end
 
 local function peek(keys, argv)
   local now = clock(argv[1])
-  if argv[5] ~= '' and compare_versions(keys, argv) then return {STALE, now} end
+  if compare_versions(keys, argv) then return {STALE, now} end
   local reply, limits, counters = prepare(keys, argv, now)
   if reply then return reply end
   return answer(limits, counters, now, judge_all(limits, counters, now, tonumber(argv[2])), 0)

@@ -34,34 +34,41 @@ local function verb_target(keys, argv, at)
   return nil, counter, limits[1], now, before
 end
 
+-- What people did is noted in the same step, so that no crash afterwards leaves it without an entry in the audit.
+local function note(keys, argv, now, before)
+  if argv[2] ~= '' then redis.call('HSET', keys[3], argv[2], digits(now) .. ' ' .. digits(before) .. ' ' .. argv[3]) end
+end
+
 -- reset: usage becomes 0, fired thresholds are forgotten, a new period begins with the next request (rule 2.10).
--- KEYS  1 counter, 2 dirty set
--- ARGV  1 now in ms (0: the store's clock), 2.. the limit
+-- KEYS  1 counter, 2 dirty set, 3 notes
+-- ARGV  1 now in ms (0: the store's clock), 2 field of the note ("": none), 3 its text, 4.. the limit
 -- RETURN 0 JUDGED, now, used before; or 2 MISSING, now; or 3 OUTDATED, now
 -- GUARANTEE  The next period has another start than any before. Rate windows stay.
 local function reset(keys, argv)
-  local reply, counter, _, now, before = verb_target(keys, argv, 2)
+  local reply, counter, _, now, before = verb_target(keys, argv, 4)
   if reply then return reply end
   stage(counter, 'u', '0')
   stage(counter, 's', digits(-math.max(1, math.abs(counter.start))))
   stage(counter, 'f', '')
   settle(counter, now)
   redis.call('SADD', keys[2], counter.key)
+  note(keys, argv, now, before)
   return {JUDGED, now, before}
 end
 
 -- assign: sets usage (rule 2.12). The period goes on, or begins now if none runs; what fired in it stays fired.
--- KEYS  1 counter, 2 dirty set
--- ARGV  1 now in ms (0: the store's clock), 2 used, 3.. the limit
+-- KEYS  1 counter, 2 dirty set, 3 notes
+-- ARGV  1 now in ms (0: the store's clock), 2 field of the note ("": none), 3 its text, 4 used, 5.. the limit
 -- RETURN as reset
 local function assign(keys, argv)
-  local reply, counter, limit, now, before = verb_target(keys, argv, 3)
+  local reply, counter, limit, now, before = verb_target(keys, argv, 5)
   if reply then return reply end
   if not period_runs(limit, counter, now) then begin_period(counter, now) end
-  stage(counter, 'u', argv[2])
+  stage(counter, 'u', argv[4])
   live_for_period(counter, limit, now)
   settle(counter, now)
   redis.call('SADD', keys[2], counter.key)
+  note(keys, argv, now, before)
   return {JUDGED, now, before}
 end
 

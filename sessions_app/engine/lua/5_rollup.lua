@@ -1,6 +1,7 @@
--- What the worker copies to the database: counters touched since last time, and usage by the hour.
+-- What the worker copies to the database: counters touched since last time, usage by the hour, and notes of what people
+-- did.
 
--- take_dirty: names of counters to snapshot.
+-- take_dirty: names of counters to snapshot, or touched hours.
 -- KEYS  1 dirty set, 2 set in work, 3 generation of the set in work
 -- RETURN {generation, {counter, ...}}; generation 0: nothing to do
 -- GUARANTEE  A set in work is handed out again until drop_dirty, so a worker that dies loses nothing.
@@ -35,6 +36,20 @@ local function snapshot(keys)
   return reply
 end
 
+-- touched_hours: usage of some hours, all at one moment.
+-- KEYS  1 hourly usage; ARGV stems of fields
+-- RETURN {epoch, then per stem: passed, denied}
+local function touched_hours(keys, argv)
+  local fields = {'epoch'}
+  for _, stem in ipairs(argv) do
+    fields[#fields + 1] = stem .. '|p'
+    fields[#fields + 1] = stem .. '|d'
+  end
+  local reply = redis.call('HMGET', keys[1], unpack(fields))
+  for i, value in ipairs(reply) do reply[i] = tonumber(value) or 0 end
+  return reply
+end
+
 -- hours: a part of the hourly usage hash.
 -- KEYS  1 hourly usage; ARGV 1 cursor ('0' begins), 2 about how many fields
 -- RETURN {now, epoch, next cursor ('0': that was all), {field, value, ...}}
@@ -43,10 +58,17 @@ local function hours(keys, argv)
   return {clock(0), tonumber(redis.call('HGET', keys[1], 'epoch')) or 0, page[1], page[2]}
 end
 
--- forget_hours: deletes fields of hours gone by, once they are committed.
--- KEYS  1 hourly usage; ARGV fields
+-- notes: of what people did to counters, since they were last forgotten.
+-- KEYS  1 notes
+-- RETURN {now, {field, note, ...}}; a note is "<at in ms> <used before> <text>"
+local function notes(keys)
+  return {clock(0), redis.call('HGETALL', keys[1])}
+end
+
+-- forget: deletes fields of hours gone by, or notes, once they are committed.
+-- KEYS  1 hourly usage, or notes; ARGV fields
 -- RETURN how many were there
-local function forget_hours(keys, argv)
+local function forget(keys, argv)
   return redis.call('HDEL', keys[1], unpack(argv))
 end
 
@@ -54,4 +76,6 @@ redis.register_function(LIBRARY .. '_take_dirty', take_dirty)
 redis.register_function(LIBRARY .. '_drop_dirty', drop_dirty)
 redis.register_function{function_name = LIBRARY .. '_snapshot', callback = snapshot, flags = {'no-writes'}}
 redis.register_function{function_name = LIBRARY .. '_hours', callback = hours, flags = {'no-writes'}}
-redis.register_function(LIBRARY .. '_forget_hours', forget_hours)
+redis.register_function{function_name = LIBRARY .. '_touched_hours', callback = touched_hours, flags = {'no-writes'}}
+redis.register_function{function_name = LIBRARY .. '_notes', callback = notes, flags = {'no-writes'}}
+redis.register_function(LIBRARY .. '_forget', forget)

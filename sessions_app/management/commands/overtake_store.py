@@ -33,8 +33,7 @@ class Command(BaseCommand):
 
 def _scopes() -> Iterator[str]:
     yield versions.GATEWAY
-    for shard in range(256):
-        yield strangers.credentials_scope(f"{shard:02x}")
+    yield from strangers.ALL_SCOPES
     for organisation_id in Organisation.objects.values_list("pk", flat=True).iterator():
         yield versions.organisation_scope(organisation_id)
     for organisation_id, key_id in Key.objects.values_list("organisation_id", "pk").iterator():

@@ -55,6 +55,13 @@ HEADERS = {
             "x-ratelimit-remaining": "0",
         },
     ),
+    "more than an integer of a structured field can say": (
+        (LimitState(LimitName.ORG_QUOTA, 10**15, 0, 10**15, 60, 42, 1_800_000_042, False),),
+        {
+            "ratelimit-policy": '"org-quota";q=999999999999999;w=60',
+            "ratelimit": '"org-quota";r=999999999999999;t=42',
+        },
+    ),
     "unlimited": ((), {}),
 }
 

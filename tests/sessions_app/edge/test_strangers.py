@@ -74,3 +74,11 @@ def test_an_address_that_guesses_is_braked_and_the_others_are_not(acme, monkeypa
     assert refusals == [Refusal.UNKNOWN_KEY] * 20 + [Refusal.TOO_MANY_UNKNOWN_KEYS] * 10
     assert judged("guess-other", "10.0.0.2").refusal is Refusal.UNKNOWN_KEY
     assert judged(token, "10.0.0.1").outcome is Outcome.PASSED  # a key in use is known without a look-up
+
+
+def test_an_ipv6_network_is_braked_as_one_caller(acme, monkeypatch):
+    monkeypatch.setattr(strangers, "BURST", 3)
+    monkeypatch.setattr(strangers, "LOOKUPS_PER_SECOND", 0)
+    refusals = [judged(f"guess-{number}", f"2001:db8::{number:x}").refusal for number in range(5)]
+    assert refusals == [Refusal.UNKNOWN_KEY] * 3 + [Refusal.TOO_MANY_UNKNOWN_KEYS] * 2
+    assert judged("guess-other", "2001:db8:0:1::1").refusal is Refusal.UNKNOWN_KEY

@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from policies_app import catalogue
+from policies_app.models import Policy, PolicyAccess
 from sessions_app import keys, strangers
 from sessions_app.edge import judging, usage
 from sessions_app.edge.data_plane import DataPlane
@@ -53,6 +55,17 @@ def test_me_usage_lists_every_limit_once_and_per_api_ones_with_their_api(world, 
     renewals = [row["renews_at"] for row in answer.json["limits"]]
     assert 0 < renewals[0] - time.time() <= 61
     assert renewals[3] is None
+
+
+def test_me_usage_lists_a_counter_once_for_each_policy_that_judges_it(world, apis):
+    for name, maximum in (("a", 3), ("b", 8)):
+        meta_data = {"rate_limit_pattern": "$tyk_meta.team"}
+        policy = Policy(id=name, organisation=world.organisation, name=name, quota_max=maximum, meta_data=meta_data)
+        catalogue.save_policy(policy, [PolicyAccess(api_id=name)])
+    token = keys.create_key(Key(organisation=world.organisation, meta_data={"team": "red"}), policies=["a", "b"])
+    request("/a/", token)
+    rows = call(usage.me, "/me/usage", ("Authorization", token)).json["limits"]
+    assert [(row["max"], row["used"], row["remaining"]) for row in rows] == [(3, 1, 2), (8, 1, 7)]
 
 
 def test_me_usage_costs_nothing(world, apis):
@@ -128,10 +141,11 @@ def test_rate_limits_need_a_key_with_access(world, apis):
     assert call(data_plane, "/nowhere/tyk/rate-limits/", ("X-Api-Key", token)).code == "unknown_api"
 
 
-def test_an_address_that_guesses_is_braked_here_too(world, apis, monkeypatch):
+@pytest.mark.parametrize(("face", "path"), [(usage.me, "/me/usage"), (data_plane, "/a/tyk/rate-limits/")])
+def test_an_address_that_guesses_is_braked_here_too(world, apis, monkeypatch, face, path):
     strangers.forget_all()
     monkeypatch.setattr(strangers, "BURST", 3)
     monkeypatch.setattr(strangers, "LOOKUPS_PER_SECOND", 0)
-    statuses = [call(usage.me, "/me/usage", ("Authorization", f"guess-{number}")).status for number in range(5)]
+    statuses = [call(face, path, ("Authorization", f"guess-{number}")).status for number in range(5)]
     strangers.forget_all()
     assert statuses == [401, 401, 401, 429, 429]

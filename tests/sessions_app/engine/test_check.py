@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from sessions_app.engine import check, counters, names
+from sessions_app.engine.check import Freshness
 from sessions_app.engine.store_async import open_async_store
 from sessions_app.engine.store_sync import ServerStore
 from sessions_app.engine.types import (
@@ -36,6 +37,7 @@ from tests.sessions_app.engine.world import (
     rate,
 )
 
+CACHED, RENEWED, OWN = Freshness
 DAY_MS = 24 * HOUR_MS
 
 
@@ -94,7 +96,7 @@ DOWN = StoreUnavailable("down")
 def test_a_warm_request_is_one_call_and_one_look_into_the_cache(engine: Engine) -> None:
     store, loader = ScriptedStore(JUDGED), FixedLoader(grant_of("acme"))
     assert engine(store, loader).outcome is Outcome.PASSED
-    assert (store.verbs, loader.asked, loader.snapshots_asked) == (["consume"], [False], [])
+    assert (store.verbs, loader.asked, loader.snapshots_asked) == (["consume"], [CACHED], [])
 
 
 def test_a_stale_grant_is_compiled_anew_published_and_judged(engine: Engine) -> None:
@@ -102,13 +104,13 @@ def test_a_stale_grant_is_compiled_anew_published_and_judged(engine: Engine) -> 
     store, loader = ScriptedStore(STALE, JUDGED), FixedLoader(grant_of("acme"), newer)
     decision = engine(store, loader)
     assert (decision.outcome, decision.grant) == (Outcome.PASSED, newer)
-    assert (store.verbs, loader.asked) == (["consume", "publish", "consume"], [False, True])
+    assert (store.verbs, loader.asked) == (["consume", "publish", "consume"], [CACHED, RENEWED])
 
 
 def test_an_outdated_calendar_is_compiled_anew(engine: Engine) -> None:
     store, loader = ScriptedStore(OUTDATED, JUDGED), FixedLoader(grant_of("acme"))
     assert engine(store, loader).outcome is Outcome.PASSED
-    assert loader.asked == [False, True]
+    assert loader.asked == [CACHED, RENEWED]
 
 
 def test_a_key_that_was_deleted_meanwhile_is_refused(engine: Engine) -> None:
@@ -140,7 +142,7 @@ def test_a_grants_refusal_is_answered_once_the_store_says_it_is_current(engine: 
     store, loader = ScriptedStore(JUDGED), FixedLoader(grant_of("acme", refusal=refusal))
     decision = engine(store, loader)
     assert (decision.outcome, decision.refusal) == (Outcome.REFUSED, refusal)
-    assert (store.verbs, loader.asked) == (["peek"], [False])
+    assert (store.verbs, loader.asked) == (["peek"], [CACHED])
 
 
 def test_a_refusal_that_no_longer_holds_is_not_answered(engine: Engine) -> None:
@@ -178,7 +180,14 @@ def test_who_is_refused_does_not_pass_because_the_store_is_down(
     assert (decision.outcome, decision.refusal) == (Outcome.REFUSED, refusal)
 
 
-def test_a_configuration_that_never_settles_ends_as_unavailable(engine: Engine) -> None:
+def test_the_second_time_a_grant_of_ones_own_is_asked_for(engine: Engine) -> None:
+    store, loader = ScriptedStore(STALE, STALE, JUDGED), FixedLoader(grant_of("acme"))
+    assert engine(store, loader).outcome is Outcome.PASSED
+    assert loader.asked == [CACHED, RENEWED, OWN]
+    assert store.verbs == ["consume", "publish"] * 2 + ["consume"]
+
+
+def test_answers_that_never_settle_end_as_unavailable(engine: Engine) -> None:
     store = ScriptedStore(STALE)
     assert engine(store, FixedLoader(grant_of("acme"))).outcome is Outcome.UNAVAILABLE
     assert store.verbs.count("consume") == check.ROUNDS
@@ -192,7 +201,7 @@ def test_an_answer_that_makes_no_sense_is_no_answer(engine: Engine, answer: Repl
 
 def test_an_error_of_the_loader_passes_through(engine: Engine) -> None:
     class Broken(FixedLoader):
-        def load(self, refresh: bool) -> Grant | Refusal:
+        def load(self, freshness: Freshness) -> Grant | Refusal:
             raise LookupError("no database")
 
     with pytest.raises(LookupError):
@@ -207,7 +216,20 @@ class TestAgainstARealStore:
         )
         outcomes = [check.check(counters_store, loader).outcome for _ in range(4)]
         assert outcomes == [Outcome.PASSED] * 3 + [Outcome.DENIED]
-        assert loader.asked == [False, True, False, False, False]
+        assert loader.asked == [CACHED, RENEWED, CACHED, CACHED, CACHED]
+
+    @pytest.mark.parametrize("refusal", [None, Refusal.INACTIVE_KEY])
+    def test_a_configuration_that_changes_faster_than_it_is_compiled_is_judged_all_the_same(
+        self, counters_store: ServerStore, refusal: Refusal | None
+    ) -> None:
+        """Nothing passes uncounted (rule 2.7): what changed since the request came is younger than the request."""
+        organisation = new_organisation()
+        grant = grant_of(organisation, [quota(key_counter(organisation), 2)], refusal=refusal)
+        loader = FixedLoader(grant)
+        counters_store.call_many(counters.publish_gateway(grant.versions.gateway + 1))
+        outcomes = [check.check(counters_store, loader).outcome for _ in range(3)]
+        assert outcomes == ([Outcome.REFUSED] * 3 if refusal else [Outcome.PASSED] * 2 + [Outcome.DENIED])
+        assert loader.asked == [CACHED, RENEWED, OWN] * 3
 
     def test_a_lost_store_comes_back_from_snapshots(self, counters_store: ServerStore, store: redis.Redis) -> None:
         organisation = new_organisation()

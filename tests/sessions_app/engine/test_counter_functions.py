@@ -641,5 +641,5 @@ def test_all_keys_of_a_call_share_one_slot() -> None:
     limits: list[Limit] = [quota(key_counter(organisation)), rate(names.subject_counter(organisation, "x}{y"))]
     parts = counters.consume(grant_of(organisation, limits)).parts
     keys = parts[3 : 3 + int(parts[2])]
-    assert len(keys) == 8
+    assert len(keys) == 9
     assert len({redis.crc.key_slot(key) for key in keys}) == 1

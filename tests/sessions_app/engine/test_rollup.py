@@ -128,3 +128,39 @@ class TestHours:
     def test_nothing_where_nothing_happened(self, counters_store: ServerStore) -> None:
         assert rollup.read_hours(counters_store, 9) == ([], [])
         rollup.forget_hours(counters_store, 9, [])
+
+
+class TestTouchedHours:
+    """What the worker copies every few seconds: not all hours, but those that changed."""
+
+    def test_an_hour_is_handed_out_until_it_is_committed(self, counters_store: ServerStore, grant: Grant) -> None:
+        for _ in range(6):
+            consume(counters_store, grant, NOON_MS)
+        first = rollup.take_hours(counters_store, grant.bucket)
+        assert rollup.take_hours(counters_store, grant.bucket) == first
+        [[hour]] = rollup.read_touched(counters_store, grant.bucket, first.stems)
+        identity = (grant.organisation_id, grant.key_id, grant.api_id)
+        assert hour == HourOfUsage(*identity, NOON_MS, NOON_MS, passed=5, denied=1)
+        rollup.drop_hours(counters_store, grant.bucket, first.generation)
+        assert rollup.take_hours(counters_store, grant.bucket).stems == ()
+
+    def test_a_request_after_the_reading_is_handed_out_next(self, counters_store: ServerStore, grant: Grant) -> None:
+        consume(counters_store, grant, NOON_MS)
+        first = rollup.take_hours(counters_store, grant.bucket)
+        consume(counters_store, grant, NOON_MS)
+        rollup.drop_hours(counters_store, grant.bucket, first.generation)
+        again = rollup.take_hours(counters_store, grant.bucket)
+        [[hour]] = rollup.read_touched(counters_store, grant.bucket, again.stems)
+        assert hour.passed == 2
+
+    def test_what_the_store_lost_is_left_out(
+        self, counters_store: ServerStore, store: redis.Redis, grant: Grant
+    ) -> None:
+        consume(counters_store, grant, NOON_MS)
+        store.delete(names.hourly(grant.bucket))
+        touched = rollup.take_hours(counters_store, grant.bucket)
+        assert list(rollup.read_touched(counters_store, grant.bucket, touched.stems)) == [[]]
+
+    def test_many_come_in_lots(self, counters_store: ServerStore) -> None:
+        stems = [f"5|{names.usage_subject('acme', f'key_{number}', 'echo')}" for number in range(1100)]
+        assert len(list(rollup.read_touched(counters_store, 3, stems))) == 3

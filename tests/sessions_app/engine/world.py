@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sessions_app.engine import counters, names
+from sessions_app.engine.check import Freshness
 from sessions_app.engine.store_sync import ServerStore
 from sessions_app.engine.types import (
     NO_SNAPSHOT,
@@ -110,12 +111,12 @@ class FixedLoader:
 
     def __init__(self, *found: Grant | Refusal, snapshots: dict[str, Snapshot] | None = None) -> None:
         self.found = list(found)
-        self.asked: list[bool] = []
+        self.asked: list[Freshness] = []
         self.snapshots_asked: list[tuple[str, ...]] = []
         self._snapshots = snapshots or {}
 
-    def load(self, refresh: bool) -> Grant | Refusal:
-        self.asked.append(refresh)
+    def load(self, freshness: Freshness) -> Grant | Refusal:
+        self.asked.append(freshness)
         return self.found.pop(0) if len(self.found) > 1 else self.found[0]
 
     def snapshots(self, counters: Sequence[str]) -> dict[str, Snapshot]:
@@ -129,8 +130,8 @@ class AwaitedLoader:
     def __init__(self, loader: FixedLoader) -> None:
         self._loader = loader
 
-    async def load(self, refresh: bool) -> Grant | Refusal:
-        return self._loader.load(refresh)
+    async def load(self, freshness: Freshness) -> Grant | Refusal:
+        return self._loader.load(freshness)
 
     async def snapshots(self, counters: Sequence[str]) -> dict[str, Snapshot]:
         return self._loader.snapshots(counters)

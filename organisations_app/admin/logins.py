@@ -1,0 +1,92 @@
+"""Admin of logins, groups, and of who among the staff is confined to organisations."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+from unfold.admin import StackedInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from organisations_app import audit
+from organisations_app.admin_audit import AuditedAdmin, plain_document, reason_of
+from organisations_app.admin_confirmation import actor_of
+from organisations_app.admin_lists import PagedAdmin
+from organisations_app.admin_tenancy import is_confined
+from organisations_app.models import StaffConfinement
+
+POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+class ConfinementInline(StackedInline):
+    model = StaffConfinement
+    autocomplete_fields = ["organisations"]
+    extra = 0
+    verbose_name_plural = "Confinement: add one to let this member of staff see only some organisations"
+
+
+@admin.register(User)
+class UserAdmin(PagedAdmin, DjangoUserAdmin, AuditedAdmin):  # type: ignore[type-arg]
+    """Only superusers give powers, or touch the login of somebody who has some: the rest would give them themselves."""
+
+    tenancy = ("developer__organisation",)
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        """Groups are nobody's: confined staff do not see them."""
+        return [each for each in super().get_list_filter(request) if each != "groups" or not is_confined(request)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        shown = (*super().get_readonly_fields(request, obj), "last_login", "date_joined")
+        return shown if request.user.is_superuser else (*shown, *POWERS)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> list[type[StackedInline]]:
+        return [ConfinementInline] if request.user.is_superuser and obj and obj.is_staff else []
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_touch(request, obj) and bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return _may_touch(request, obj) and bool(super().has_delete_permission(request, obj))
+
+    def audit_document(self, obj: Any) -> Mapping[str, Any]:
+        confinement = StaffConfinement.objects.filter(user=obj).first()
+        to = None if confinement is None else sorted(confinement.organisations.values_list("pk", flat=True))
+        return {**plain_document(obj), "confined_to": to}
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:
+        request.sets_password = True  # type: ignore[attr-defined]
+        return super().user_change_password(request, id, form_url)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        if hasattr(request, "sets_password"):
+            audit.record(actor_of(request), "set-password", self.audit_subject(obj), reason_of(request))
+        return super().log_change(request, obj, message)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
+    """Roles. Changed by superusers only."""
+
+    tenancy = ()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_superuser)
+
+
+def _may_touch(request: HttpRequest, login: Any) -> bool:
+    return bool(request.user.is_superuser) or login is None or not login.is_staff

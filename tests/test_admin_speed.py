@@ -1,0 +1,54 @@
+"""No page of the admin asks the database more than twelve times, whatever it shows."""
+
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from organisations_app.models import Organisation
+from policies_app.models import Api, Policy, PolicyAccess
+from sessions_app.models import Key, KeyAccess, KeyPolicy
+from tests.admin_addresses import addresses
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+
+MOST_STATEMENTS = 12
+
+
+@pytest.fixture
+def filled() -> None:
+    """More rows than a page shows; the oldest key and policy with many rights, whose names must not cost one each."""
+    call_command("seed_scale", verbosity=0, yes=True, keys=120, policies=100, hours=500, events=60, stdout=_Nowhere())
+    organisation = Organisation.objects.get(pk="scale-0000")
+    apis = [Api(id=f"api-{n}", organisation=organisation, name=f"N{n}", listen_path=f"/n{n}/") for n in range(8)]
+    Api.objects.bulk_create(apis)
+    key, policy = (model._default_manager.order_by("pk").first() for model in (Key, Policy))
+    assert key is not None and policy is not None
+    KeyAccess.objects.bulk_create(KeyAccess(key=key, api=api, has_limit=True, quota_max=5) for api in apis)
+    PolicyAccess.objects.bulk_create(PolicyAccess(policy=policy, api=api) for api in apis)
+    applied = set(KeyPolicy.objects.filter(key=key).values_list("policy", flat=True))
+    others = Policy.objects.exclude(pk__in=applied)[:6]
+    KeyPolicy.objects.bulk_create(KeyPolicy(key=key, policy=other, position=9) for other in others)
+
+
+class _Nowhere:
+    def write(self, *_args: Any) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+
+def test_every_page_needs_at_most_12_statements(admin_client: Client, filled: None) -> None:
+    broken, asked_too_often = [], []
+    for address in addresses(admin_client):
+        with CaptureQueriesContext(connection) as queries:
+            status = admin_client.get(address.url).status_code
+        if status >= 500:
+            broken.append(address)
+        if len(queries) > MOST_STATEMENTS:
+            asked_too_often.append((address.name, len(queries)))
+    assert (broken, asked_too_often) == ([], [])

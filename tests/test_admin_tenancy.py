@@ -1,0 +1,313 @@
+"""A member of staff who is confined to Acme sees nothing of Globex, and nothing that belongs to everybody: asked of
+every address of the admin.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Model
+from django.forms import ModelChoiceField
+from django.test import Client
+from django.urls import URLPattern, get_resolver
+from django.utils import timezone
+
+from monitors_app.models import Delivery, Monitor, TriggerEvent
+from organisations_app import audit
+from organisations_app.models import (
+    AdminToken,
+    Application,
+    AttributeDefinition,
+    AuditEntry,
+    Developer,
+    Organisation,
+    StaffConfinement,
+)
+from organisations_app.tenancy import organisations_for
+from policies_app.models import Api, Policy, PolicyAccess
+from sessions_app.keys import create_key
+from sessions_app.models import Key, KeyAccess, OrgSession
+from tests.factories import AcmeFactory, GlobexFactory
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+
+MARKS = ("Globex", "globex", "Everybody", "everybody")
+
+
+def everything_of(organisation: Organisation | None, name: str) -> dict[type[Model], Model]:
+    """A row of each model of the admin that can belong to an organisation; all say `name`."""
+    slug = name.lower()
+    rows: list[Model] = [
+        AdminToken.objects.create(name=name, organisation=organisation, scopes=["keys:read"], digest=slug, hint=name),
+        audit.record(audit.SYSTEM, slug, audit.Subject("key", slug, organisation.pk if organisation else "")),
+        Monitor.objects.create(name=name, organisation=organisation, target_path=f"https://{slug}.example/hook"),
+        User.objects.create_user(slug, f"dev@{slug}.example"),
+        event_of(organisation.pk if organisation else "", slug),
+    ]
+    if organisation:
+        rows += owned_rows(organisation, name, rows)
+    found = {type(row): row for row in rows}
+    delivery = {"channel": "webhook", "recipient": f"https://{slug}.example/hook", "subject": slug}
+    found[Delivery] = Delivery.objects.create(monitor=found[Monitor], event=found[TriggerEvent], **delivery)
+    return found
+
+
+def event_of(organisation_id: str, slug: str) -> TriggerEvent:
+    numbers = {"period_start_ms": 1, "threshold": "80", "used": 8, "quota_max": 10, "occurred_at": timezone.now()}
+    return TriggerEvent.objects.create(
+        kind="key", counter=slug, source=slug, alias=slug, organisation_id=organisation_id, **numbers
+    )
+
+
+def owned_rows(organisation: Organisation, name: str, rows: list[Model]) -> list[Model]:
+    slug = name.lower()
+    user = next(row for row in rows if isinstance(row, User))
+    developer = Developer.objects.create(organisation=organisation, user=user)
+    application = Application.objects.create(organisation=organisation, developer=developer, name=name)
+    api = Api.objects.create(id=f"api-{slug}", organisation=organisation, name=name, listen_path=f"/{slug}/")
+    policy = Policy.objects.create(id=f"policy-{slug}", organisation=organisation, name=name)
+    PolicyAccess.objects.create(policy=policy, api=api)
+    key = Key(pk=f"key_{slug}", organisation=organisation, application=application, alias=name)
+    create_key(key, policies=[policy.pk], access=[KeyAccess(api=api)], token=f"raw-key-of-{slug}")
+    session = OrgSession.objects.create(organisation=organisation, quota_max=10, quota_renewal_rate=60)
+    return [organisation, developer, application, api, policy, key, session]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Hundreds of refusals, each with its traceback, would take longer than the test."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture
+def own() -> dict[type[Model], Model]:
+    return everything_of(AcmeFactory.create(), "Acme")
+
+
+@pytest.fixture
+def foreign() -> list[Model]:
+    globex = everything_of(GlobexFactory.create(), "Globex")
+    everybodys = everything_of(None, "Everybody")
+    return [*globex.values(), *everybodys.values(), Group.objects.create(name="Everybody")]
+
+
+@pytest.fixture
+def confined(client: Client) -> Client:
+    """Logged in as somebody who may do everything, in Acme."""
+    staff = User.objects.create_user("confined", is_staff=True)
+    staff.user_permissions.set(Permission.objects.all())
+    StaffConfinement.objects.create(user=staff).organisations.add(AcmeFactory.create())
+    client.force_login(staff)
+    return client
+
+
+def addresses(row: Model) -> Iterator[str]:
+    """Every address of the admin with this row in it: Django's, the theme's and our own."""
+    model_admin = admin.site._registry[type(row)]
+    base = f"/admin/{row._meta.app_label}/{row._meta.model_name}/"
+    for pattern in model_admin.urls:
+        if pattern.pattern.converters:
+            yield base + re.sub(r"<(\w+:)?\w+>", quote(str(row.pk)), str(pattern.pattern))
+
+
+def lists() -> Iterator[str]:
+    """Every address of a model's admin without a row in it: the list, the form for a new row, views of our own."""
+    for model, model_admin in admin.site._registry.items():
+        base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        yield from (base + str(pattern.pattern) for pattern in model_admin.urls if not pattern.pattern.converters)
+
+
+def answers_nothing(response: Any) -> bool:
+    """Not found, forbidden, or sent back to the start page."""
+    if response.status_code in (403, 404, 405):
+        return not marks_in(response)
+    return response.status_code == 302 and response["Location"] == "/admin/"
+
+
+def marks_in(response: Any) -> list[str]:
+    return [mark for mark in MARKS if mark in response.content.decode()]
+
+
+def test_the_world_of_this_test_has_every_model_of_the_admin(own: Any, foreign: list[Model]) -> None:
+    """A new admin must be asked, too."""
+    known = {type(row) for row in foreign} | {AttributeDefinition}
+    assert set(admin.site._registry) - known == set()
+
+
+def test_no_address_answers_with_somebody_elses_row(confined: Client, own: Any, foreign: list[Model]) -> None:
+    told = []
+    for row in foreign:
+        for address in addresses(row):
+            for ask in (confined.get, lambda at: confined.post(at, {"post": "yes", "confirmed": "yes"})):
+                response = ask(address)
+                if not answers_nothing(response):
+                    told.append((address, response.status_code))
+    assert told == []
+
+
+def test_what_belongs_to_others_stays_as_it_is(confined: Client, own: Any, foreign: list[Model]) -> None:
+    before = {row: _values(row) for row in foreign}
+    for row in foreign:
+        for address in addresses(row):
+            confined.post(address, {"post": "yes", "confirmed": "yes", "name": "Taken over", "reason": "because"})
+        base = f"/admin/{row._meta.app_label}/{row._meta.model_name}/"
+        for name in admin.site._registry[type(row)].get_actions(_request_of(confined)):
+            body = {
+                "action": name,
+                "_selected_action": [row.pk],
+                "post": "yes",
+                "confirmed": "yes",
+                "reason": "because",
+            }
+            response = confined.post(base, body)
+            assert not marks_in(response), (base, name)
+    assert {row: _values(row) for row in foreign} == before
+
+
+def _values(row: Model) -> Any:
+    return type(row)._default_manager.filter(pk=row.pk).values().first()
+
+
+def _request_of(client: Client) -> Any:
+    response: Any = client.get("/admin/")
+    return response.wsgi_request
+
+
+def test_no_list_and_no_form_shows_somebody_elses_row(confined: Client, own: Any, foreign: list[Model]) -> None:
+    told = []
+    for address in lists():
+        for asked in (address, f"{address}?q=e", f"{address}?all="):
+            response = confined.get(asked)
+            if response.status_code == 200 and marks_in(response):
+                told.append((asked, marks_in(response)))
+    assert told == []
+
+
+def test_own_rows_are_shown_without_others(confined: Client, own: dict[type[Model], Model], foreign: Any) -> None:
+    for model, row in own.items():
+        base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        listed = confined.get(base)
+        shown = confined.get(f"{base}{quote(str(row.pk))}/change/")
+        assert (listed.status_code, shown.status_code) == (200, 200), model
+        assert "acme" in shown.content.decode().lower(), model
+        assert not marks_in(listed) and not marks_in(shown), model
+        assert not marks_in(confined.get(f"{base}{quote(str(row.pk))}/history/"))
+
+
+def test_filters_do_not_tell_names(confined: Client, own: Any, foreign: list[Model]) -> None:
+    """A filter names what it is set to."""
+    told = []
+    for model, model_admin in admin.site._registry.items():
+        base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        for wanted in model_admin.get_list_filter(_request_of(confined)):
+            if not isinstance(wanted, tuple):
+                continue
+            field = model._meta.get_field(wanted[0])
+            for row in foreign:
+                if field.remote_field and isinstance(row, field.remote_field.model):
+                    asked = f"{base}?{wanted[0]}__{field.remote_field.model._meta.pk.name}__exact={row.pk}"
+                    response = confined.get(asked)
+                    shown = response.content.decode() if response.status_code == 200 else ""
+                    told += [(asked, mark) for mark in ("Globex", "Everybody") if mark in shown]
+    assert told == []
+
+
+def test_choices_of_forms_are_own_rows(confined: Client, own: dict[type[Model], Model], foreign: list[Model]) -> None:
+    """What a form takes: a choice that is not offered is refused when it is posted."""
+    offered = []
+    for model, row in own.items():
+        base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        for page in (f"{base}add/", f"{base}{quote(str(row.pk))}/change/"):
+            response: Any = confined.get(page)
+            if response.status_code != 200:
+                continue
+            forms = [response.context["adminform"].form]
+            forms += [each.formset.empty_form for each in response.context["inline_admin_formsets"]]
+            for form in forms:
+                for name, field in form.fields.items():
+                    if isinstance(field, ModelChoiceField) and not field.widget.is_hidden:
+                        offered += [(page, name, each) for each in field.queryset if each in foreign]
+    assert offered == []
+
+
+def test_a_confined_member_of_staff_cannot_make_what_is_everybodys(confined: Client, own: Any) -> None:
+    for page in ("monitors_app/monitor", "organisations_app/admintoken"):
+        field = confined.get(f"/admin/{page}/add/").context["adminform"].form.fields["organisation"]
+        assert field.required, page
+    assert confined.get("/admin/organisations_app/organisation/add/").status_code == 403
+
+
+def test_autocomplete_fields_offer_own_rows(confined: Client, own: Any, foreign: list[Model]) -> None:
+    told = []
+    for model, model_admin in admin.site._registry.items():
+        inlines = [inline(model, admin.site) for inline in model_admin.inlines]
+        for owner in (model_admin, *inlines):
+            for name in owner.autocomplete_fields:
+                field = {"app_label": owner.model._meta.app_label, "model_name": owner.model._meta.model_name}
+                response = confined.get("/admin/autocomplete/", {**field, "field_name": name, "term": ""})
+                if response.status_code == 200 and marks_in(response):
+                    told.append((model, name))
+    assert told == []
+
+
+def test_a_raw_key_of_others_is_not_found(confined: Client, own: Any, foreign: list[Model]) -> None:
+    """Not even whether it exists."""
+    keys = "/admin/sessions_app/key/"
+    theirs, nobodys, mine = (
+        confined.post(f"{keys}find/", {"q": token})
+        for token in ("raw-key-of-globex", "no-key-at-all", "raw-key-of-acme")
+    )
+    assert theirs["Location"] == nobodys["Location"] == keys
+    assert "key_5Facme" in mine["Location"]
+    assert confined.get(keys, {"q": "raw-key-of-globex"}).status_code == 200
+
+
+def test_the_start_page_counts_own_requests_only(confined: Client, own: Any, foreign: list[Model]) -> None:
+    assert not marks_in(confined.get("/admin/"))
+
+
+def test_pages_outside_models_tell_nothing(confined: Client, own: Any, foreign: list[Model]) -> None:
+    names = [pattern for pattern in get_resolver().url_patterns if str(pattern.pattern) == "admin/"]
+    for pattern in names[0].url_patterns:
+        if isinstance(pattern, URLPattern) and not pattern.pattern.converters:
+            assert not marks_in(confined.get(f"/admin/{str(pattern.pattern).strip('^$')}")), pattern
+
+
+def test_who_is_confined_to_nothing_sees_nothing(confined: Client, own: dict[type[Model], Model]) -> None:
+    """As after the last organisation was deleted: not suddenly everything."""
+    Organisation.objects.get(pk="acme").delete()
+    GlobexFactory.create()
+    staff = User.objects.get(username="confined")
+    assert organisations_for(staff) == frozenset()
+    assert not marks_in(confined.get("/admin/organisations_app/organisation/"))
+
+
+def test_superusers_and_the_unconfined_see_all(client: Client, admin_client: Client, own: Any, foreign: Any) -> None:
+    staff = User.objects.create_user("free", is_staff=True)
+    staff.user_permissions.set(Permission.objects.all())
+    StaffConfinement.objects.create(user=User.objects.get(username="admin"))
+    client.force_login(staff)
+    for each in (client, admin_client):
+        assert "Globex" in each.get("/admin/sessions_app/key/").content.decode()
+
+
+def test_the_confinement_is_asked_for_once(own: Any, django_assert_num_queries: Any) -> None:
+    staff = User.objects.create_user("busy", is_staff=True)
+    with django_assert_num_queries(1):
+        assert organisations_for(staff) is None
+        assert organisations_for(staff) is None
+
+
+def test_what_a_page_has_from_others_already_can_be_saved_again(confined: Client, own: Any, foreign: Any) -> None:
+    """Somebody who sees everything gave Acme's policy access to Globex's API."""
+    right = PolicyAccess.objects.create(policy_id="policy-acme", api_id="api-globex")
+    form = confined.get("/admin/policies_app/policy/policy-acme/change/").context["inline_admin_formsets"][0].formset
+    assert right.api in form.forms[1].fields["api"].queryset
+    assert not AuditEntry.objects.filter(actor="admin:confined").exists()
