@@ -42,6 +42,7 @@ UNFOLD: dict[str, Any] = {
         lambda request: static("tollgate/admin-pages.css"),
         lambda request: static("tollgate/monitors.css"),
     ],
+    "SCRIPTS": [lambda request: static("tollgate/accessible.js")],
     "COLORS": {
         "primary": {
             "50": "oklch(98% .014 185)",

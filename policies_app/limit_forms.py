@@ -162,6 +162,7 @@ class SessionForm(LimitsForm[Row]):
     trigger_limits = ThresholdsField()
     meta_data = JsonField(
         label="Metadata",
+        initial=dict,
         widget=KeyValuesInput(),
         help_text="Names and values that custom rate limit keys and templates refer to, such as PlanID: pro.",
     )

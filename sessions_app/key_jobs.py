@@ -37,7 +37,7 @@ KEPT = timedelta(days=30)
 def start(act: str, keys: QuerySet[Key], by: Actor, reason: str, given: Mapping[str, Any]) -> KeyJob:
     """A job for all of `keys`, noted in one statement; a worker begins when the transaction commits."""
     job = KeyJob.objects.create(act=act, given=dict(given), reason=reason, actor=by.name)
-    chosen, values = keys.order_by().values("pk").query.sql_with_params()
+    chosen, values = keys.order_by().values("id").query.sql_with_params()
     table = KeyJobItem._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(

@@ -6,13 +6,10 @@ to the counter store only, after the keys are in the database.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
 
-from organisations_app.documents import Problem, is_number
-from policies_app.limits import MAX_QUOTA
 from policies_app.limits import Source as LimitSource
 from sessions_app import grants, tyk_hashes
 from sessions_app.engine import check, counters, names
@@ -23,14 +20,13 @@ from sessions_app.store import sync_store
 from sessions_app.terms import Holder, read_holders
 from sessions_app.usage import organisation_quota, quota_sources, snapshots
 from sessions_app.watch import WatchOf, watcher
-from tyk_migration.catalogue import refuse
-from tyk_migration.differences import inner
-from tyk_migration.keys import LOT, stored_keys
-from tyk_migration.names import COUNTER_PREFIX, Identity, NameRefused, identify, organisation_named_by
+from tyk_migration.keys import LOT
+from tyk_migration.matching import stored_keys
+from tyk_migration.names import Identity, NameRefused, identify, organisation_named_by
 from tyk_migration.report import Outcome, Report
 from tyk_migration.sources import Row, Source, SourceError
+from tyk_migration.tyk_usage import KIND, Dump, Usage, counter_names, mirror_of, runs, usage_of
 
-KIND = "counters"
 CALLS_AT_ONCE = 250
 NOT_KNOWN = "how much of the quota is used is not known: a full period begins with the first request"
 USED_UP_OR_NEW = (
@@ -40,65 +36,12 @@ USED_UP_OR_NEW = (
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """Units used in a period that ends at `renews_at` (unix seconds; 0: not known, or it never renews)."""
-
-    used: int
-    renews_at: float = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Wanted:
     """What one of our counters is to hold. `organisation_id` says where in the store it lives."""
 
     organisation_id: str
     limit: QuotaLimit
     usage: Usage
-
-
-@dataclass(slots=True)
-class Dump:
-    """Tyk's counters by name, without their prefix; all of them are held in memory."""
-
-    usage: dict[str, Usage] = field(default_factory=dict)
-    found: set[str] = field(default_factory=set)
-
-    def first(self, candidates: Iterator[str]) -> Usage | None:
-        for name in candidates:
-            if usage := self.usage.get(name):
-                self.found.add(name)
-                return usage
-        return None
-
-
-def read_dump(rows: Source, report: Report) -> Dump:
-    """Rows such as {"key": "quota-…", "value": 17, "ttl": 3600}, or an object of values by name."""
-    report.begin(KIND)
-    dump = Dump()
-    for row in rows:
-        usage = None if isinstance(row, SourceError) else _usage_in(row)
-        if isinstance(row, SourceError) or usage is None:
-            reason = row.reason if isinstance(row, SourceError) else "must have a whole number as its value"
-            refuse(report, KIND, row.place, "", [Problem("", reason)])
-        else:
-            dump.usage[row.name.removeprefix(COUNTER_PREFIX)] = usage
-    return dump
-
-
-def _usage_in(row: Row) -> Usage | None:
-    members: Mapping[str, Any] = row.content if isinstance(row.content, dict) else row.members
-    value = row.content.get("value") if isinstance(row.content, dict) else row.content
-    if isinstance(value, bool) or not isinstance(value, int | str) or not str(value).isascii():
-        return None
-    return Usage(int(value), _end(members)) if str(value).isdigit() else None
-
-
-def _end(members: Mapping[str, Any]) -> float:
-    """Of the running period, in unix seconds: as said, or counted from now."""
-    for member, factor, base in (("expires_at", 1, 0.0), ("ttl", 1, time.time()), ("pttl", 0.001, time.time())):
-        if (value := _number(members, member)) > 0:
-            return base + value * factor
-    return 0
 
 
 # --- what our counters are to hold ------------------------------------------------------------------------------------
@@ -159,14 +102,14 @@ class CounterImport:
 
     def _of_key(self, named: Named, holder: Holder) -> Iterator[Wanted]:
         for source, api_ids in quota_sources(holder):
-            usage = self.dump.first(_names(named, holder, source))
-            mirror = None if usage else _mirror(named.row.content, holder, source, api_ids)
+            usage = self.dump.first(counter_names(named.identity, holder, source))
+            mirror = None if usage else mirror_of(named.row.content, holder, source, api_ids)
             if usage is None and mirror is not None:
-                usage = _usage_of(mirror, source.limits.quota_max)
+                usage = usage_of(mirror, source.limits.quota_max)
             if usage is not None:
                 yield Wanted(holder.key.organisation_id, self._limit(holder, source, api_ids), usage)
             else:
-                self.report.differ(USED_UP_OR_NEW if mirror and _runs(mirror) else NOT_KNOWN, named.who)
+                self.report.differ(USED_UP_OR_NEW if mirror and runs(mirror) else NOT_KNOWN, named.who)
 
     def _limit(self, holder: Holder, source: LimitSource, api_ids: Sequence[str]) -> QuotaLimit:
         terms = grants.terms_on(holder, api_ids[0]) if api_ids else None
@@ -184,10 +127,10 @@ class CounterImport:
         if session is None or limit is None or not isinstance(row.content, dict):
             return
         hashes = [tyk_hashes.hash_of(algorithm, organisation_id) for algorithm in tyk_hashes.ALGORITHMS]
-        usage = self.dump.first(iter([organisation_id, *hashes])) or _usage_of(row.content, limit.max)
+        usage = self.dump.first(iter([organisation_id, *hashes])) or usage_of(row.content, limit.max)
         if usage is None:
             who = f"organisation {organisation_id} ({row.place})"
-            self.report.differ(USED_UP_OR_NEW if _runs(row.content) else NOT_KNOWN, who)
+            self.report.differ(USED_UP_OR_NEW if runs(row.content) else NOT_KNOWN, who)
             return
         watch = self.watch(organisation_id, "org")
         limit = replace(limit, thresholds=grants.thresholds(limit.max, tuple(session.trigger_limits), watch))
@@ -201,54 +144,6 @@ class CounterImport:
             for _ in wanted:
                 self.report.count(KIND, Outcome.REFUSED)
             self.report.refuse(KIND, place, "", f"the counter store does not answer, import again: {error}")
-
-
-def _names(named: Named, holder: Holder, source: LimitSource) -> Iterator[str]:
-    """Under which Tyk may have counted, the likeliest first: `[scope-]<id>`."""
-    custom = grants.custom_subject(holder)
-    kind, _, scope = source.scope.partition(":")
-    for name in [custom] if custom is not None else _ids(named):
-        if scope:
-            yield f"{scope}-{name}"
-        if kind != "api" and len(holder.policies) < 2:
-            yield name
-
-
-def _ids(named: Named) -> list[str]:
-    """A key's storage name; of a raw one also its hashes."""
-    token = named.identity.token
-    hashes = [tyk_hashes.hash_of(algorithm, token) for algorithm in tyk_hashes.algorithms_of(token)] if token else []
-    return [named.identity.name, *hashes]
-
-
-def _mirror(
-    document: Mapping[str, Any], holder: Holder, source: LimitSource, api_ids: Sequence[str]
-) -> Mapping[str, Any] | None:
-    """The part of a session that mirrors this counter: of an API with limits of its own, or the root."""
-    rights, several = inner(document, "access_rights"), len(holder.policies) > 1
-    kind, _, scope = source.scope.partition(":")
-    for api_id in api_ids if kind == "api" or several else ():
-        right = inner(rights, api_id)
-        if (limit := inner(right, "limit")) and (kind == "api" or right.get("allowance_scope") == scope):
-            return limit
-    return None if kind == "api" or several else document
-
-
-def _usage_of(mirror: Mapping[str, Any], maximum: int) -> Usage | None:
-    """Tyk leaves out zeros, so that an absent number may be one: that is not known."""
-    remaining, of = _number(mirror, "quota_remaining", -1), _number(mirror, "quota_max")
-    if remaining < 0:
-        return None
-    return Usage(max(0, int((of if of > 0 else maximum) - remaining)), _number(mirror, "quota_renews"))
-
-
-def _runs(mirror: Mapping[str, Any]) -> bool:
-    return _number(mirror, "quota_renews") > time.time()
-
-
-def _number(document: Mapping[str, Any], name: str, default: float = 0) -> float:
-    value: Any = document.get(name)
-    return float(value) if is_number(value) and abs(value) <= MAX_QUOTA else default
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------

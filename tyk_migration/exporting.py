@@ -27,7 +27,7 @@ from policies_app.tyk import api_to_tyk, policy_to_tyk, right_to_tyk
 from sessions_app.models import Credential, Key, KeyAccess, OrgSession
 from sessions_app.queries import living_credentials
 from sessions_app.tyk import ANSWERED_ONLY, org_session_to_tyk, stored_key
-from tyk_migration.keys import rights_and_policies
+from tyk_migration.matching import rights_and_policies
 from tyk_migration.names import OWN
 
 LOT = 1_000

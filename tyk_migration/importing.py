@@ -17,14 +17,15 @@ from monitors_app.monitors import gateway_monitor
 from organisations_app import audit
 from organisations_app.audit import SYSTEM, Subject
 from organisations_app.models import Organisation
-from tyk_migration import counters
 from tyk_migration.catalogue import import_apis, import_policies, policies_by_id
 from tyk_migration.configuration import Configuration, import_monitor, read_configuration
+from tyk_migration.counters import CounterImport
 from tyk_migration.differences import Surroundings
 from tyk_migration.keys import KeyImport
 from tyk_migration.organisations import import_organisations
 from tyk_migration.report import EXAMPLES, Report
 from tyk_migration.sources import Row, SourceError, api_rows, named_rows, policy_rows
+from tyk_migration.tyk_usage import KIND, Dump, read_dump
 
 # Semantics section 10, as far as no row shows it.
 GENERAL = (
@@ -167,12 +168,12 @@ class _Import:
 
     def _write_counters(self) -> None:
         """Sessions are read once more, now that their keys are here."""
-        sources, dump = self.sources, counters.Dump()
+        sources, dump = self.sources, Dump()
         if sources.counters:
-            dump = counters.read_dump(named_rows(sources.counters), self.report)
-        usage = counters.CounterImport(self.report, dump, self._hashed)
+            dump = read_dump(named_rows(sources.counters), self.report)
+        usage = CounterImport(self.report, dump, self._hashed)
         if sources.orgs:
-            self.report.begin(counters.KIND)
+            self.report.begin(KIND)
             for row in named_rows(sources.orgs):
                 if isinstance(row, Row):
                     usage.of_organisation(row)

@@ -4,9 +4,7 @@ A key is found again by its credential, by the hash that it came with, or, once 
 id: that is derived from the name that it has in Tyk.
 """
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,15 +16,15 @@ from django.utils import timezone
 from organisations_app import versions
 from organisations_app.documents import DocumentError, Problem, brief, is_number
 from organisations_app.organisations import organisation_named
-from organisations_app.secret_texts import ALPHANUMERIC
 from sessions_app import strangers, tokens, tyk_hashes
-from sessions_app.drafts import SessionDraft, change_key, fill_key, key_access, key_draft
-from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy
+from sessions_app.drafts import SessionDraft, change_key, fill_key, key_access
+from sessions_app.models import Credential, Key
 from sessions_app.new_keys import NewKey, RowErrors, create_keys
 from sessions_app.tyk import LAST_SECOND, session_from_tyk
 from tyk_migration import differences, unused
 from tyk_migration.catalogue import canonical, problems_in, refuse
 from tyk_migration.differences import MASTER_KEY, Surroundings
+from tyk_migration.matching import key_drafts, key_id, stored_keys
 from tyk_migration.names import OWN, Identity, NameRefused, identify, organisation_named_by
 from tyk_migration.organisations import import_organisation
 from tyk_migration.report import Outcome, Report
@@ -183,51 +181,6 @@ def lots(rows: Iterator[Given]) -> Iterator[list[Given]]:
         names.add(given.identity.name)
     if lot:
         yield lot
-
-
-# --- matching ---------------------------------------------------------------------------------------------------------
-
-
-def stored_keys(identities: Sequence[Identity]) -> list[Key | None]:
-    """The key that each name is about, if it is here already: two queries."""
-    digests = [identity.digests for identity in identities]
-    stored = Credential.objects.filter(digest__in={name for names in digests for name in names})
-    by_digest = dict(stored.values_list("digest", "key_id"))
-    ids = [
-        next((by_digest[name] for name in names if name in by_digest), None) or key_id(identity)
-        for identity, names in zip(identities, digests, strict=True)
-    ]
-    keys = Key.objects.in_bulk(ids)
-    return [keys.get(each) for each in ids]
-
-
-def key_id(identity: Identity) -> str:
-    """The id of a key that comes from elsewhere: always the same for the same name, and says nothing about it."""
-    if identity.key_id:
-        return identity.key_id
-    number = int(hashlib.sha256(b"key id" + identity.digests[0].encode()).hexdigest(), 16)
-    letters = []
-    for _ in range(16):
-        number, digit = divmod(number, len(ALPHANUMERIC))
-        letters.append(ALPHANUMERIC[digit])
-    return "key_" + "".join(letters)
-
-
-def key_drafts(keys: Sequence[Key]) -> dict[str, SessionDraft]:
-    """What is stored, by key id: two queries."""
-    access, applied = rights_and_policies(keys)
-    return {key.pk: key_draft(key, access[key.pk], applied[key.pk]) for key in keys}
-
-
-def rights_and_policies(keys: Sequence[Key]) -> tuple[Mapping[str, list[KeyAccess]], Mapping[str, list[str]]]:
-    """Access rights, and ids of applied policies in order, by key id."""
-    access: defaultdict[str, list[KeyAccess]] = defaultdict(list)
-    for right in KeyAccess.objects.filter(key__in=keys):
-        access[right.key_id].append(right)
-    applied: defaultdict[str, list[str]] = defaultdict(list)
-    for key_pk, policy_id in KeyPolicy.objects.filter(key__in=keys).values_list("key_id", "policy_id"):
-        applied[key_pk].append(policy_id)
-    return access, applied
 
 
 # --- making -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -22,7 +23,7 @@ from organisations_app.admin_confirmation import Question, ReasonForm, actor_of,
 from organisations_app.sealing import SealBroken
 
 MOST_AT_ONCE = 1_000
-# What every webhook carries; the last three belong to an attempt (Standard Webhooks).
+# What every webhook carries; the last two belong to an attempt (Standard Webhooks).
 OWN_HEADERS = ("Content-Type", "User-Agent", "webhook-id", "webhook-timestamp", "webhook-signature")
 
 
@@ -173,7 +174,11 @@ def exchange_of(delivery: Delivery) -> dict[str, Any]:
 
 def _headers(delivery: Delivery) -> list[tuple[str, str]]:
     """Names and what may be shown of their values. A configured header replaces ours of the same name."""
-    shown = {"content-type": ("Content-Type", "application/json"), "webhook-id": ("webhook-id", delivery.message_id)}
+    shown = {
+        "content-type": ("Content-Type", "application/json"),
+        "user-agent": ("User-Agent", f"Tollgate/{settings.GATEWAY_VERSION}"),
+        "webhook-id": ("webhook-id", delivery.message_id),
+    }
     try:
         configured = {name: (name, MASK) for name in headers_of(delivery.headers_sealed)}
     except SealBroken:

@@ -38,7 +38,7 @@ ASSIGN_TEXT = "From the next request on the key has the limits and access rights
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """An act of key_acts.py as people meet it: `verb` is the button, `permission` what it takes."""
+    """An act of key_acts.py as people meet it: `permission` is what it takes, `button` stands on the page of a key."""
 
     act: str
     verb: str
@@ -47,13 +47,12 @@ class Asking:
     permission: str = "change"
     form: type[ActForm] = ActForm
     is_danger: bool = False
+    button: str = ""
 
 
 RESET = Asking("reset-quota", "Reset quota", RESET_TEXT, "restart_alt", "reset")
-REMAINING = Asking(
-    "set-remaining", "Set remaining", REMAINING_TEXT, "tune", "set_remaining", RemainingForm
-)
-REVOKE = Asking("revoke", "Revoke", REVOKE_TEXT, "block", "revoke", is_danger=True)
+REMAINING = Asking("set-remaining", "Set remaining", REMAINING_TEXT, "tune", "set_remaining", RemainingForm)
+REVOKE = Asking("revoke", "Revoke", REVOKE_TEXT, "block", "revoke", is_danger=True, button="Revoke key")
 BLOCK = Asking("block", "Block", BLOCK_TEXT, "pause_circle", is_danger=True)
 UNBLOCK = Asking("unblock", "Unblock", UNBLOCK_TEXT, "play_circle")
 EXTEND = Asking("extend", "Extend", EXTEND_TEXT, "more_time", form=ExtendForm)
@@ -69,7 +68,7 @@ def _of_one(name: str, asking: Asking) -> Any:
         if form.is_valid() and self._is_done(request, key, asking, form):
             return HttpResponseRedirect(page_of(key))
         title = f"{asking.verb}: {key}"
-        question = Question(title, asking.text, f"{asking.verb} key", page_of(key), is_danger=asking.is_danger)
+        question = Question(title, asking.text, asking.button or asking.verb, page_of(key), is_danger=asking.is_danger)
         return ask(self, request, question, form)
 
     variant = ActionVariant.DANGER if asking.act == "revoke" else ActionVariant.DEFAULT

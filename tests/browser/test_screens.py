@@ -131,9 +131,11 @@ def test_own_limits_of_an_api_appear_with_their_switch(page: Page, shop: Key) ->
 def test_a_wrong_threshold_is_explained_at_its_field(page: Page, shop: Key) -> None:
     log_in(page, "/admin/login/", "root")
     page.goto("/admin/policies_app/policy/free/change/")
-    page.locator("[name=trigger_limits]").fill("50, 80")
+    page.get_by_label("Thresholds (% used)").fill("50, 80")
+    words = page.get_by_text("Thresholds must descend: 90, 75, 50; the 2nd, 80, is above the 1st, 50.")
+    expect(words).to_be_visible()
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("the 2nd, 80, is above the 1st, 50")).to_be_visible()
+    expect(words.first).to_be_visible()
     expect(page.locator("[name=trigger_limits]")).to_have_value("50, 80")
 
 

@@ -149,7 +149,7 @@ def test_new_secrets_of_several_keys_are_downloaded_once(admin_client: Client, k
     revoke_key(keys[2])
     answer = run(admin_client, "rotate_selected", keys, overlap_seconds="0")
     rows = {row["id"]: row for row in csv.DictReader(answer.getvalue().decode().splitlines())}
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert "no-store" in answer.headers["Cache-Control"]
     for key in keys[:2]:
         assert find_by_token(rows[key.pk]["new key"]) == key and find_by_token(key.raw) is None
     assert rows[keys[2].pk]["new key"] == "" and "cannot be rotated" in rows[keys[2].pk]["problem"]
