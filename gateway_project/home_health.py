@@ -1,6 +1,7 @@
 """The gateway's health for people: each part with its state, and what to do when it is red."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,6 +17,7 @@ from sessions_app.engine.types import StoreUnavailable
 GOOD, WARNING, BAD = "good", "warning", "bad"
 PATIENCE = timedelta(seconds=30)  # beside three periods: workers start, and tasks take their time
 SNAPSHOTS = "sessions_app.tasks.snapshot_usage"
+BROKER_PATIENCE_SECONDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,14 @@ def _store() -> Iterator[Check]:
 
 
 def _broker() -> Check:
-    lengths = queue_lengths()
+    """In a thread: a broker that hangs keeps its client for longer than a page may wait."""
+    asking = ThreadPoolExecutor(max_workers=1)
+    try:
+        lengths = asking.submit(queue_lengths).result(BROKER_PATIENCE_SECONDS)
+    except TimeoutError:
+        lengths = {"": None}
+    finally:
+        asking.shutdown(wait=False)
     if None in lengths.values():
         advice = (
             "Requests are unaffected; events wait in the counter store. Start the broker that CELERY_BROKER_URL names."

@@ -6,6 +6,8 @@ from django.urls import include, path, re_path
 from gateway_project import health, home
 from portal_app.views import home as front_page
 
+admin.site.index_title = "Home"
+
 urlpatterns = [
     path("", front_page),
     path("healthz", health.healthz),

@@ -128,7 +128,7 @@ def _before(request: HttpRequest) -> dict[tuple[type[Model], Any], Mapping[str, 
     """The documents that this request remembers, by model and primary key."""
     if not hasattr(request, "audited_before"):
         request.audited_before = {}  # type: ignore[attr-defined]
-    remembered: dict[tuple[type[Model], Any], Mapping[str, Any]] = request.audited_before
+    remembered: dict[tuple[type[Model], Any], Mapping[str, Any]] = request.audited_before  # type: ignore[attr-defined]
     return remembered
 
 

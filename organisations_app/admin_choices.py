@@ -1,6 +1,6 @@
 """Foreign keys in the rows of an inline: what they point at is named with one query for all rows, not with one each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.admin.widgets import AutocompleteSelect
@@ -18,7 +18,7 @@ class NamedSelect(AutocompleteSelect):
         super().__init__(*args, **kwargs)
         self.names: dict[str, str] = {}
 
-    def optgroups(self, name: str, value: list[str], attr: Any = None) -> Any:
+    def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
         chosen = [one for one in value if one in self.names]
         if not chosen:
             return super().optgroups(name, value, attr)

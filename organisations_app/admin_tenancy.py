@@ -52,7 +52,7 @@ class ConfinedChoices:
         return self.model._default_manager.filter(**{path: shown}).values(db_field.attname)
 
 
-class ConfinedFilter(AutocompleteSelectFilter):  # type: ignore[misc]
+class ConfinedFilter(AutocompleteSelectFilter):
     """Names what it is set to only to who may see it."""
 
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:

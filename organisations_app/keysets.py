@@ -84,6 +84,8 @@ def read(text: str, order: Sequence[str]) -> Place:
         raise WrongPlace("no place in a list") from None
     if not isinstance(backwards, bool) or not isinstance(values, list) or len(values) not in (0, len(order)):
         raise WrongPlace("a place in another list")
+    if not values and not backwards:  # the first page has no place
+        raise WrongPlace("a place that no list names")
     if not all(value is None or (isinstance(value, str | int | float) and "\0" not in str(value)) for value in values):
         raise WrongPlace("a place with values that no row has")
     return Place(backwards, values)

@@ -87,7 +87,7 @@ class PolicyAdmin(PagedAdmin, LimitColumns, VersionedAdmin):
             "Metadata",
             {
                 "fields": ["meta_data", "tags"],
-                "description": "With rate_limit_pattern in it, keys for which it computes the same value share counters.",
+                "description": "With rate_limit_pattern in it, keys with the same computed value share counters.",
             },
         ),
         ("Expiry", {"fields": ["key_expires_in"]}),

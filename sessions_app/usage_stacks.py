@@ -90,8 +90,8 @@ def _sums(
     rows = UsageHour.objects.filter(key=key_id, hour__gte=min(begin, first_hour)).order_by()
     for hour, api, passed, denied in rows.values_list("hour", "api_id").annotate(Sum("passed"), Sum("denied")):
         for sums, slot in ((by_hour, hour.astimezone(UTC)), (by_day, hour.astimezone(zone).date())):
-            before = sums[slot].get(api, (0, 0))  # type: ignore[attr-defined]
-            sums[slot][api] = (before[0] + passed, before[1] + denied)  # type: ignore[attr-defined]
+            before = sums[slot].get(api, (0, 0))
+            sums[slot][api] = (before[0] + passed, before[1] + denied)
     return dict(by_hour), dict(by_day)
 
 

@@ -1,5 +1,7 @@
 """A row of each model that the admin knows, for tests that ask all of its pages."""
 
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.db.models import Model
 from django.utils import timezone
@@ -24,7 +26,7 @@ def everything_of(organisation: Organisation | None, name: str) -> dict[type[Mod
     ]
     if organisation:
         rows += owned_rows(organisation, name, rows)
-    found = {type(row): row for row in rows}
+    found: dict[Any, Any] = {type(row): row for row in rows}
     delivery = {"channel": "webhook", "recipient": f"https://{slug}.example/hook", "subject": slug}
     found[Delivery] = Delivery.objects.create(monitor=found[Monitor], event=found[TriggerEvent], **delivery)
     return found

@@ -1,5 +1,6 @@
 """The first page of the admin, and the health that it asks for."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
@@ -146,6 +147,14 @@ def test_a_broker_that_does_not_answer_is_red(monkeypatch: pytest.MonkeyPatch, l
     assert state("Broker").state == expected
     assert (expected == BAD) == bool(state("Broker").advice)
     assert expected == BAD or "3 in mail" in state("Broker").finding
+
+
+def test_a_broker_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(home_health, "BROKER_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(home_health, "queue_lengths", lambda: release.wait(30) and {})
+    assert state("Broker").state == BAD
+    release.set()
 
 
 def test_workers_that_stopped_are_told_by_their_queues() -> None:

@@ -25,7 +25,7 @@ def filled() -> None:
     organisation = Organisation.objects.get(pk="scale-0000")
     apis = [Api(id=f"api-{n}", organisation=organisation, name=f"N{n}", listen_path=f"/n{n}/") for n in range(8)]
     Api.objects.bulk_create(apis)
-    key, policy = (model._default_manager.order_by("pk").first() for model in (Key, Policy))
+    key, policy = Key.objects.order_by("pk").first(), Policy.objects.order_by("pk").first()
     assert key is not None and policy is not None
     KeyAccess.objects.bulk_create(KeyAccess(key=key, api=api, has_limit=True, quota_max=5) for api in apis)
     PolicyAccess.objects.bulk_create(PolicyAccess(policy=policy, api=api) for api in apis)

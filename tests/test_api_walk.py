@@ -45,7 +45,7 @@ def doors() -> Iterator[Door]:
         actions = getattr(pattern.callback, "actions", None)
         for method in METHODS:
             if method in actions if actions is not None else hasattr(view, method):
-                right = "read" if method == "get" or getattr(view, "reads", ()) else "write"
+                right = "read" if method == "get" or (hasattr(view, "reads") and view.reads) else "write"
                 yield Door(method.upper(), template, f"{template.split('/')[1]}:{right}")
 
 

@@ -116,7 +116,7 @@ class RotateSecretShape(serializers.Serializer[Any]):
 class NewSecretShape(MonitorSerializer):
     """The monitor with its new secret, which is in this answer only."""
 
-    signing_secret = serializers.CharField(read_only=True, help_text="Shown only now.")
+    signing_secret = SecretField(read_only=True, help_text="Shown only now.")
 
 
 class MonitorFilter(django_filters.FilterSet):  # type: ignore[misc]

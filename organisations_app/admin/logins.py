@@ -32,7 +32,7 @@ class ConfinementInline(StackedInline):
 
 
 @admin.register(User)
-class UserAdmin(PagedAdmin, DjangoUserAdmin, AuditedAdmin):  # type: ignore[type-arg]
+class UserAdmin(PagedAdmin, DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc, type-arg]
     """Only superusers give powers, or touch the login of somebody who has some: the rest would give them themselves."""
 
     tenancy = ("developer__organisation",)
@@ -73,7 +73,7 @@ class UserAdmin(PagedAdmin, DjangoUserAdmin, AuditedAdmin):  # type: ignore[type
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):
+class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):  # type: ignore[misc]
     """Roles. Changed by superusers only."""
 
     tenancy = ()

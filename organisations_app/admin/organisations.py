@@ -66,7 +66,7 @@ class DeveloperForm(forms.ModelForm[Developer]):
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
-        if self.instance.pk is None and bool(values.get("email")) == bool(values.get("user")):
+        if self.instance._state.adding and bool(values.get("email")) == bool(values.get("user")):
             raise ValidationError({"email": "Name the e-mail address of a new login, or choose one that exists."})
         return values
 

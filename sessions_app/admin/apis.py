@@ -93,7 +93,7 @@ class TriedApiAdmin(ApiAdmin):
         if form.is_valid():
             context |= _tried(api, form.cleaned_data)
         else:
-            context["problem"] = " ".join(message for messages in form.errors.values() for message in messages)
+            context["problem"] = " ".join(str(message) for messages in form.errors.values() for message in messages)
         return TemplateResponse(request, "sessions_app/admin/api_answer.html", context)
 
 

@@ -158,8 +158,11 @@ class KeyActions(KeySecrets):
 
 def _tell(form: ReasonForm, error: ValidationError | DocumentError) -> None:
     """At the field that it names, if the form has it."""
-    fields = error.message_dict if isinstance(error, ValidationError) and hasattr(error, "error_dict") else {}
-    if fields and set(fields) <= set(form.fields):
+    if (
+        isinstance(error, ValidationError)
+        and hasattr(error, "error_dict")
+        and set(error.error_dict) <= set(form.fields)
+    ):
         form.add_error(None, error)
     else:
         form.add_error(None, words_of(error))

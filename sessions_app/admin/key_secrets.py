@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from unfold.decorators import action
@@ -53,7 +54,7 @@ class KeySecrets(KeySelections):
         return token
 
     @action(description="Rotate …", permissions=["rotate"])
-    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponse | None:
+    def rotate_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponseBase | None:
         """At once only: a job could hand the secrets to nobody."""
         form = RotateForm(request.POST if is_confirmed(request) else None)
         if self.size_of(request, queryset) > MOST_ROTATED:

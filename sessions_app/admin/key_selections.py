@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin
@@ -103,7 +104,7 @@ class KeySelections(ModelAdmin):
             messages.error(request, f"Not possible: {_listed(refused)}")
 
     @action(description="Export as CSV …", permissions=["view"])
-    def export_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponse | None:
+    def export_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponseBase | None:
         form = ReasonForm(request.POST if is_confirmed(request) else None)
         size = self.size_of(request, queryset)
         if size > MOST_EXPORTED:

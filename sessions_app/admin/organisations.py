@@ -17,19 +17,21 @@ from unfold.views import ChangeList
 
 from organisations_app.admin import OrganisationAdmin
 from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
+from organisations_app.admin_lists import MOST_COUNTED, Amount
 from organisations_app.admin_versions import VersionedAdmin
 from organisations_app.audit import Subject
-from organisations_app.models import Organisation
+from organisations_app.models import Application, Developer, Organisation
 from organisations_app.versions import organisation_scope
 from policies_app.admin import LimitColumns
 from policies_app.durations import quota_text
 from policies_app.limit_forms import QUOTA_FIELDS, SessionForm
+from policies_app.models import Api, Policy
 from sessions_app.admin.key_actions import RESET_TEXT
 from sessions_app.admin.usage_lists import OrgSessionChangeList, usage_cell
 from sessions_app.corrections import reset_organisation_quota
 from sessions_app.custody import session_subject_of
 from sessions_app.engine.types import StoreUnavailable
-from sessions_app.models import OrgSession
+from sessions_app.models import Key, OrgSession
 from sessions_app.tyk import org_session_to_tyk
 from sessions_app.usage_bars import live_organisation_quotas, usage_bar
 
@@ -41,6 +43,32 @@ class SessionedOrganisationAdmin(OrganisationAdmin):
     list_display = [*OrganisationAdmin.list_display[:-1], "limits", "created_at"]
     list_select_related = ["session"]
     actions_detail = ["open_session"]
+    change_form_before_template = "sessions_app/admin/organisation_owns.html"
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), "owned": self._owned(request, unquote(object_id))}
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
+
+    def _owned(self, request: HttpRequest, organisation_id: str) -> list[dict[str, Any]]:
+        """How much of what the organisation owns, each with its list, for those who may see that."""
+        owned = []
+        for model in (Key, Policy, Api, Developer, Application):
+            opts = model._meta
+            if not request.user.has_perm(f"{opts.app_label}.view_{opts.model_name}"):
+                continue
+            rows = model._default_manager.filter(organisation=organisation_id).order_by()[: MOST_COUNTED + 1].count()
+            lists = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+            owned.append(
+                {
+                    "name": opts.verbose_name if rows == 1 else opts.verbose_name_plural,
+                    "count": Amount.exactly(rows) if rows <= MOST_COUNTED else Amount.more_than(MOST_COUNTED),
+                    "url": f"{lists}?{urlencode({'organisation__id__exact': organisation_id})}",
+                }
+            )
+        return owned
 
     @display(description="Limits of all keys together")
     def limits(self, organisation: Organisation) -> str:

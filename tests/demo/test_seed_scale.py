@@ -47,7 +47,7 @@ def test_the_keys_have_policies_of_their_own_organisation_and_live_usage() -> No
 
 def test_the_database_goes_on_counting_beyond_it() -> None:
     seed()
-    organisation = Organisation.objects.first()
+    organisation = Organisation.objects.get(pk="scale-0001")
     application = Application.objects.filter(organisation=organisation).first()
     Application.objects.create(organisation=organisation, developer=application.developer, name="One more")
     assert create_key(Key(organisation=organisation, alias="One more"))

@@ -197,7 +197,7 @@ def test_the_page_says_how_the_deliveries_of_the_last_day_fared(
     event.save()
     Delivery.objects.create(event=event, channel="webhook", monitor=delivery.monitor, recipient="x")
     with django_assert_max_num_queries(12):
-        response = admin_client.get(page(delivery.monitor))
+        response = admin_client.get(f"{MONITORS}{delivery.monitor_id}/change/")
     health = response.context["health"]
     assert (health.delivered, health.failed, health.waiting, health.last_error) == (19, 1, 1, "HTTP 500")
     assert health.p95_ms == 117, "of 19 between 100 and 118 ms and one of 12 ms"

@@ -97,9 +97,10 @@ def test_a_secret_is_rotated_with_overlap_shown_once_and_audited(rest):
     address = f"/monitors/{made['id']}"
     rotated = rest.done("POST", f"{address}/rotate-secret", {"overlap_seconds": 60, "reason": "leaked"})
     monitor = Monitor.objects.get()
-    both = monitors.signing_secrets(monitor, monitor.previous_secret_until - timedelta(seconds=1))
+    ends = monitor.previous_secret_until or timezone.now()
+    both = monitors.signing_secrets(monitor, ends - timedelta(seconds=1))
     assert both == [rotated["signing_secret"], made["signing_secret"]]
-    assert monitors.signing_secrets(monitor, monitor.previous_secret_until) == both[:1]
+    assert monitors.signing_secrets(monitor, ends) == both[:1]
     assert rest.get(address)["signing_secret"] == MASK
     entry = AuditEntry.objects.order_by("id").last()
     assert (entry.action, entry.reason, entry.after) == ("rotate-secret", "leaked", {"overlap_seconds": 60})

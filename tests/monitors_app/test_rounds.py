@@ -4,8 +4,10 @@ import asyncio
 import os
 import threading
 from collections import Counter
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from monitors_app import claims, delivery, ledger, network, rounds, sending
@@ -60,7 +62,8 @@ def test_no_more_are_sent_at_once_than_there_are_places():
 
 
 def test_who_leaves_gets_back_what_was_not_begun_and_the_rest_comes_late(late, django_db_blocker):
-    receiver, queue, came = Receiver(), webhooks(5), []
+    receiver, queue = Receiver(), webhooks(5)
+    came: list[Any] = []
     begun = Round(queue, 2, receiver.send, came.append)
     wait_for(lambda: len(receiver.waiting) == 2, 10)
     assert begun.leave() and begun.rest() == queue[2:]
@@ -152,12 +155,13 @@ def test_a_silent_target_is_left_and_its_late_answers_are_recorded_and_followed(
 def test_workers_that_look_at_the_same_moment_do_not_overrun_a_target(crossing, monitor):
     ledger.record([crossing({"key": f"key_{number}"}, counter=f"c-{number}") for number in range(20)])
     target, now = Delivery.objects.values_list("target", flat=True)[0], timezone.now()
-    start, claimed = threading.Barrier(6), []
+    start = threading.Barrier(6)
+    claimed: list[Delivery] = []
 
     def look():
         start.wait()
         claimed.extend(claims.claim_for(target, now).deliveries)
-        claims.connection.close()
+        connection.close()
 
     threads = [threading.Thread(target=look) for _ in range(6)]
     for thread in threads:

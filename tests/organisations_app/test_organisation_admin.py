@@ -150,3 +150,21 @@ def test_the_list_of_sessions_stays_below_12_queries(admin_client: Client, djang
         OrgSession.objects.create(organisation=Organisation.objects.create(name=f"Org {number}"), quota_max=10)
     with django_assert_max_num_queries(12):
         assert admin_client.get(SESSIONS).content.decode().count('class="usage-bar"') == 8
+
+
+def test_an_organisations_page_leads_to_what_it_owns(admin_client: Client, django_assert_max_num_queries: Any) -> None:
+    AppFactory.create(name="Shop")
+    GlobexFactory.create()
+    with django_assert_max_num_queries(12):
+        page = admin_client.get(f"{ORGANISATIONS}acme/change/")
+    owned = {each["name"]: each for each in page.context["owned"]}
+    assert {name: str(each["count"]) for name, each in owned.items()} == {
+        "keys": "0",
+        "policies": "0",
+        "APIs": "0",
+        "developer": "1",
+        "application": "1",
+    }
+    assert "Shop" in admin_client.get(owned["application"]["url"]).content.decode()
+    other = admin_client.get(f"{ORGANISATIONS}globex/change/").context["owned"]
+    assert {str(each["count"]) for each in other} == {"0"}

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from organisations_app import audit
 from organisations_app.admin_tokens import EVERYTHING, SCOPES, create_token, find_token
-from organisations_app.models import AdminToken, AuditEntry, StaffConfinement
+from organisations_app.models import AdminToken, AuditEntry, Organisation, StaffConfinement
 from tests.admin_pages import errors_of, submit
 from tests.administration import token_client
 from tests.factories import AcmeFactory, GlobexFactory
@@ -35,7 +35,7 @@ def staff(client: Client, *codenames: str, organisation: str = "") -> User:
     user = User.objects.create_user("staff", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     if organisation:
-        StaffConfinement.objects.create(user=user).organisations.add(organisation)
+        StaffConfinement.objects.create(user=user).organisations.add(Organisation.objects.get(pk=organisation))
     client.force_login(user)
     return user
 

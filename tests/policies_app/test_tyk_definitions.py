@@ -196,7 +196,7 @@ def test_a_right_has_limits_of_its_own_when_one_number_is_not_0(limit, own):
         ("rate", float("nan"), "/rate", "must be a number"),
         ("per", [], "/per", "must be a number"),
         ("quota_period", "year", "/quota_period", "one of rolling"),
-        ("monitor/trigger_limits", [50, 80], "/monitor/trigger_limits", "threshold 2"),
+        ("monitor/trigger_limits", [50, 80], "/monitor/trigger_limits", "the 2nd, 80"),
         ("monitor/trigger_limits", [120], "/monitor/trigger_limits", "threshold 1"),
         ("monitor/trigger_limits", 80, "/monitor/trigger_limits", "list of percentages"),
         ("monitor", [80], "/monitor", "must be a JSON object"),

@@ -98,7 +98,7 @@ def test_apis_of_others_are_not_named_to_confined_staff(client: Client, orders: 
     api("hidden", "/shop/", "globex")
     staff = User.objects.create_user("staff", is_staff=True)
     staff.user_permissions.set(Permission.objects.filter(codename="view_api"))
-    StaffConfinement.objects.create(user=staff).organisations.add("acme")
+    StaffConfinement.objects.create(user=staff).organisations.add(AcmeFactory.create())
     client.force_login(staff)
     assert "Hidden" not in says(client, "/shop/") and "Another API listens there already." in says(client, "/shop/")
     assert "Hidden" not in says(client, "/shop/new/")

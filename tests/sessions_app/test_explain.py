@@ -4,7 +4,7 @@ import pytest
 
 from organisations_app.models import Organisation
 from policies_app.models import Api, Policy, PolicyAccess
-from sessions_app import grants, keys
+from sessions_app import keys
 from sessions_app.engine.types import LimitName, Refusal
 from sessions_app.explain import Sharers, explain
 from sessions_app.models import Key, KeyAccess, OrgSession
@@ -24,9 +24,16 @@ def api(acme):
     return Api.objects.create(id="a", organisation=acme, name="a", listen_path="/a/")
 
 
+def _told_at_80(organisation_id, kind):
+    return Watch(True, (80.0,))
+
+
 @pytest.fixture(autouse=True)
 def watched(monkeypatch):
-    monkeypatch.setattr(grants, "watcher", lambda: lambda organisation_id, kind: Watch(True, (80.0,)))
+    for asking in ("grants", "explain"):
+        monkeypatch.setattr(
+            f"sessions_app.{asking}.watcher", lambda: lambda organisation_id, kind: Watch(True, (80.0,))
+        )
 
 
 def policy(acme, api, name: str, **fields) -> Policy:

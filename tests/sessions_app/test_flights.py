@@ -78,7 +78,7 @@ def test_many_threads_share_one_flight(flights):
             if is_mine:
                 flights.fly("a", flight, work)
             wait((flight,))
-        return flight.result()
+        return int(flight.result())
 
     with ThreadPoolExecutor(takers) as pool:
         assert list(pool.map(lambda _: take(), range(takers))) == [2] * takers

@@ -131,7 +131,9 @@ def test_few_selected_keys_are_done_at_once(admin_client: Client, keys: list[Any
     assert not KeyJob.objects.exists()
 
 
-def test_keys_that_refuse_are_named_and_the_others_done(admin_client: Client, acme: Organisation, keys: list) -> None:
+def test_keys_that_refuse_are_named_and_the_others_done(
+    admin_client: Client, acme: Organisation, keys: list[Any]
+) -> None:
     ending = make(acme, "ending", expires_at=timezone.now() + timedelta(days=1))
     html = run(admin_client, "extend_selected", [*keys[:1], ending], days="1").content.decode()
     assert "Extended: ending" in html and "one: The key never expires" in html
@@ -178,7 +180,7 @@ def test_a_cell_that_looks_like_a_formula_is_made_harmless(sign: str) -> None:
 
 
 def test_an_export_shows_live_usage_no_secret_and_is_audited(
-    admin_client: Client, acme: Organisation, keys: list
+    admin_client: Client, acme: Organisation, keys: list[Any]
 ) -> None:
     key = make(acme, "evil")
     Key.objects.filter(pk=key.pk).update(alias="=HYPERLINK(1)")
@@ -251,7 +253,9 @@ def test_a_sweep_wakes_jobs_that_nobody_works_on(keys: list[Any], few_at_once: N
     assert woken == [job.pk] and not KeyJob.objects.exists()
 
 
-def test_confined_staff_see_their_own_jobs_only(client: Client, acme: Organisation, keys: list, few_at_once) -> None:
+def test_confined_staff_see_their_own_jobs_only(
+    client: Client, acme: Organisation, keys: list[Any], few_at_once: None
+) -> None:
     person = User.objects.create_user("confined", is_staff=True)
     person.user_permissions.add(Permission.objects.get(codename="view_key"))
     StaffConfinement.objects.create(user=person).organisations.add(acme)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -155,7 +155,7 @@ def test_lists_are_paged_and_filtered(rest):
         ({"quota_max": 0}, "/quota_max", "use -1"),
         ({"quota_max": "5"}, "/quota_max", "whole number"),
         ({"quota_maximum": 5}, "/quota_maximum", "no member here"),
-        ({"monitor": {"trigger_limits": [50, 80]}}, "/monitor/trigger_limits", "threshold 2"),
+        ({"monitor": {"trigger_limits": [50, 80]}}, "/monitor/trigger_limits", "the 2nd, 80"),
         ({"monitor": {"thresholds": []}}, "/monitor/thresholds", "no member here"),
         ({"access_rights": {"a": {"limit": {"quota_max": 0}}}}, "/access_rights/a/limit/quota_max", "use -1"),
         ({"access_rights": {"none": {}}}, "/access_rights/none", "no API that exists"),
@@ -256,7 +256,10 @@ def test_a_list_takes_few_questions_however_long_it_is(rest, django_assert_max_n
 
 def test_staff_may_look_but_not_write(rest):
     rest.headers = {}
-    rest.client.force_login(User.objects.create_user("boss", is_staff=True))
+    boss = User.objects.create_user("boss", is_staff=True)
+    rest.client.force_login(boss)
+    assert rest.refused("GET", "/keys")[0] == 403
+    boss.user_permissions.add(Permission.objects.get(codename="view_key"))
     assert rest.get("/keys")["results"] == []
     assert rest.refused("POST", "/keys", SESSION)[0] == 403
     rest.client.force_login(User.objects.create_user("developer"))

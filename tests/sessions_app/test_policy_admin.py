@@ -110,7 +110,7 @@ def test_the_pattern_is_computed_of_keys_that_the_reader_may_see(client: Client)
     GlobexFactory.create()
     theirs = key("Theirs", "globex", meta_data={"DeveloperID": "secret"})
     staff = limited_staff(client, "view_policy", "view_key")
-    StaffConfinement.objects.create(user=staff).organisations.add("acme")
+    StaffConfinement.objects.create(user=staff).organisations.add(AcmeFactory.create())
     pattern = json.dumps({"rate_limit_pattern": "$tyk_meta.DeveloperID"})
     assert client.post(f"{PAGE}subject/", {"key": theirs.pk, "meta_data": pattern}).status_code == 404
     assert "Theirs" not in client.get(f"{PAGE}change/").content.decode()

@@ -13,7 +13,7 @@ from policies_app.models import Api, Policy, PolicyAccess
 from sessions_app import corrections, grants, history, keys, tasks, usage
 from sessions_app.engine import check, counters, names
 from sessions_app.engine.rollup import HourOfUsage, TakenSnapshots
-from sessions_app.engine.types import Decision, Outcome, Snapshot, Status
+from sessions_app.engine.types import Decision, Grant, Outcome, Snapshot, Status
 from sessions_app.models import Key, KeyAccess, OrgSession, UsageHour, UsageSnapshot
 from sessions_app.store import sync_store
 
@@ -173,6 +173,12 @@ def test_a_change_made_while_the_store_was_down_is_published_later(acme, setting
     assert int(store.get(version)) > int(before)
 
 
+def compiled(token: str) -> Grant:
+    grant = grants.compile_grant(token, "a")
+    assert isinstance(grant, Grant)
+    return grant
+
+
 def test_a_database_from_a_backup_leads_again_after_overtake_store(acme, store):
     key, token = make(acme, quota_max=5)
     for maximum in (6, 7, 8):
@@ -180,11 +186,11 @@ def test_a_database_from_a_backup_leads_again_after_overtake_store(acme, store):
         keys.save_key(key)
     assert request(token).outcome is Outcome.PASSED
     ConfigVersion.objects.filter(scope__startswith="key:").update(number=1, published=1)  # the backup
-    stale = counters.verify(grants.compile_grant(token, "a"))
+    stale = counters.verify(compiled(token))
     assert sync_store().call(stale)[0] == Status.STALE
     assert request(token).outcome is Outcome.PASSED  # counted, but with a grant compiled for this request alone
     call_command("overtake_store", stdout=StringIO())
-    current = counters.verify(grants.compile_grant(token, "a"))
+    current = counters.verify(compiled(token))
     assert sync_store().call(current)[0] == Status.JUDGED
     assert request(token).outcome is Outcome.PASSED
     assert usage.key_quotas([key])[key.pk][0].used == 3

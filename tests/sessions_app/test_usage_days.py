@@ -74,8 +74,10 @@ def test_two_workers_that_copy_the_same_hours_add_them_once() -> None:
         close_old_connections()
 
     workers = [threading.Thread(target=copy) for _ in range(4)]
-    [worker.start() for worker in workers]
-    [worker.join() for worker in workers]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
     stored = UsageHour.objects.aggregate(total=Sum("passed"))["total"]
     assert stored == 600
     assert sum(passed for passed, _ in days().values()) == stored

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -150,7 +150,7 @@ def test_a_refusal_made_before_somebody_asked_is_not_theirs(world, compiles):
     world.api("orders")
     refusing = threading.Event()
     answer: list[Grant | Refusal] = [Refusal.UNKNOWN_KEY]
-    real = compiles._real
+    real: Callable[[str, str], Grant | Refusal] = compiles._real
 
     def compile_slowly(token: str, api_id: str) -> Grant | Refusal:
         if answer:
