@@ -11,8 +11,8 @@ from django.db import models
 from organisations_app.attributes import attribute_errors
 
 IDENTIFIER = RegexValidator(
-    r"\A[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z",
-    "An id is 1 to 64 letters, digits, or . _ : - and begins with a letter or digit.",
+    r"\A[A-Za-z0-9_~][A-Za-z0-9_.:~-]{0,63}\Z",
+    "An id is 1 to 64 letters, digits, or . _ ~ : - and begins with a letter, a digit, _ or ~.",
 )
 
 

@@ -48,6 +48,10 @@ SCREENS = (
     Screen("admin-keys", "/admin/sessions_app/key/", "admin", "/admin/login/"),
     Screen("admin-key", "/admin/sessions_app/key/key_demoFree/change/", "admin", "/admin/login/"),
     Screen("admin-policy", "/admin/policies_app/policy/pro/change/", "admin", "/admin/login/"),
+    Screen("admin-api", "/admin/policies_app/api/echo/change/", "admin", "/admin/login/"),
+    Screen("admin-organisation", "/admin/organisations_app/organisation/acme/change/", "admin", "/admin/login/"),
+    Screen("admin-token", "/admin/organisations_app/admintoken/add/", "admin", "/admin/login/"),
+    Screen("admin-audit", "/admin/organisations_app/auditentry/", "admin", "/admin/login/"),
     Screen("admin-events", "/admin/monitors_app/triggerevent/", "admin", "/admin/login/"),
     Screen("admin-monitor", "/admin/monitors_app/monitor/1/change/", "admin", "/admin/login/"),
 )

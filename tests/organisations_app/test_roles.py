@@ -60,8 +60,7 @@ def test_a_fresh_database_gets_the_groups_before_django_made_permissions() -> No
     [operation] = migration.operations
     assert isinstance(operation, RunPython)
     state = MigrationLoader(connection).project_state([*migration.dependencies, ("organisations_app", "0003_roles")])
-    with connection.schema_editor() as editor:
-        operation.code(state.apps, editor)
+    operation.code(state.apps, connection.schema_editor())
     assert set(Group.objects.values_list("name", flat=True)) == {OPERATOR, SUPPORT, AUDITOR}
     held = Group.objects.get(name=SUPPORT).permissions.values_list("codename", flat=True)
     assert {"reset_key_quota", "revoke_key", "reset_organisation_quota", "view_key"} <= set(held)

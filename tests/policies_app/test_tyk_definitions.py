@@ -101,6 +101,11 @@ def test_an_api_comes_back_as_it_was_written():
     assert api_to_tyk(save_api_draft(api_from_tyk(document))) == document
 
 
+@pytest.mark.parametrize("name", ["gold~v2", "_gold", "5f2a", "a.b:c-d"])
+def test_ids_are_what_tyk_allows(name):
+    assert policy_from_tyk(changed(POLICY, "id", name)).id == name
+
+
 @pytest.mark.parametrize(
     ("path", "value", "pointer", "words"),
     [
@@ -211,6 +216,7 @@ def test_a_right_has_limits_of_its_own_when_one_number_is_not_0(limit, own):
         ("access_rights/orders/api_id", "users", "/access_rights/orders/api_id", "another API"),
         ("access_rights/users/limit/rate", "1", "/access_rights/users/limit/rate", "must be a number"),
         ("id", "no spaces", "/id", "An id is"),
+        ("id", ".", "/id", "begins with"),
     ],
 )
 def test_a_wrong_policy_is_refused_with_pointer_and_reason(path, value, pointer, words):
