@@ -8,6 +8,7 @@ of the semantics lives in `effective_terms`.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -146,8 +147,8 @@ CHECKS: dict[str, Any] = {
 
 
 def threshold_label(percent: float) -> str:
-    """80.0 is printed `80`, 12.5 is `12.5` (rule 7.6)."""
-    return format(Fraction(str(percent)).__float__(), ".15g")
+    """80.0 is printed `80`, 12.5 is `12.5`, 0.00001 is `0.00001` (rule 7.6)."""
+    return format(Decimal(format(float(percent), ".15g")), "f")
 
 
 def usage_needed(quota_max: int, percent: float) -> int:
