@@ -49,7 +49,7 @@ class Backlog:
 def backlog(now: datetime) -> Backlog:
     """What waits now. Raises StoreUnavailable and database errors."""
     unrelayed, oldest = outbox.backlog()
-    due = Delivery.objects.filter(status=Delivery.Status.PENDING, next_attempt_at__lte=now)
+    due = Delivery.objects.filter(finished_at=None, status=Delivery.Status.PENDING, next_attempt_at__lte=now)
     found = due.aggregate(count=Count("pk"), oldest=Min("next_attempt_at"))
     return Backlog(
         unrelayed=unrelayed,

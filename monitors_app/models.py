@@ -108,8 +108,8 @@ class TriggerEvent(models.Model):
         default=True,
         help_text="Asked for by the key, policy or organisation; otherwise only by a monitor's global threshold.",
     )
-    organisation_id = models.CharField(max_length=64, db_index=True)
-    key_id = models.CharField(max_length=32, blank=True, db_index=True)
+    organisation_id = models.CharField(max_length=64)
+    key_id = models.CharField(max_length=32, blank=True)
     key_hint = models.CharField(max_length=24, blank=True)
     key_digest = models.CharField(max_length=64, blank=True)
     key_sealed = models.TextField(
@@ -132,6 +132,9 @@ class TriggerEvent(models.Model):
         ]
         indexes = [
             models.Index(fields=["-occurred_at", "-id"], name="trigger_event_newest_first"),
+            models.Index(fields=["organisation_id", "-occurred_at", "-id"], name="trigger_event_of_organisation"),
+            models.Index(fields=["key_id", "-occurred_at", "-id"], name="trigger_event_of_key"),
+            models.Index(fields=["alias", "-occurred_at", "-id"], name="trigger_event_of_alias"),
             models.Index(fields=["id"], condition=~Q(key_sealed=""), name="trigger_event_key_sealed"),
         ]
 
@@ -242,6 +245,18 @@ class Delivery(models.Model):
                 name="delivery_open_digest",
             ),
             models.Index(fields=["finished_at"], condition=~Q(body=""), name="delivery_body_kept"),
+            # What a monitor sent in the last day, by its end: entered once, when it ends.
+            models.Index(
+                fields=["monitor", "finished_at", "status"],
+                condition=Q(channel="webhook", event__isnull=False, finished_at__isnull=False),
+                name="delivery_finished_of_monitor",
+            ),
+            # Few among all: counted by every health check, listed newest first.
+            models.Index(
+                fields=["status", "id", "event"],
+                condition=Q(status__in=["failed", "cancelled"]),
+                name="delivery_not_delivered",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
@@ -12,14 +12,22 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.decorators import action, display
 
-from monitors_app.admin.history import DELIVERY_TENANCY, STATUS_COLOURS, ExactFilter, HistoryAdmin, shown_body
+from monitors_app.admin.history import (
+    DELIVERY_TENANCY,
+    STATUS_COLOURS,
+    ExactFilter,
+    HistoryAdmin,
+    about,
+    shown_body,
+)
 from monitors_app.api.deliveries import subject_of
 from monitors_app.delivery import redeliver
-from monitors_app.models import Delivery, TriggerEvent
+from monitors_app.models import Delivery
 from monitors_app.monitors import MASK, headers_of
 from monitors_app.webhooks import sends_masked_key
 from organisations_app import audit
 from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
+from organisations_app.models import Developer
 from organisations_app.sealing import SealBroken
 
 MOST_AT_ONCE = 1_000
@@ -27,12 +35,20 @@ MOST_AT_ONCE = 1_000
 OWN_HEADERS = ("Content-Type", "User-Agent", "webhook-id", "webhook-timestamp", "webhook-signature")
 
 
+class StatusFilter(ChoicesDropdownFilter):
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        """Says of open ones that they are unfinished, too: the indexes of what is open need to be told."""
+        rows: QuerySet[Delivery] = super().queryset(request, queryset)
+        is_open = self.value() in (Delivery.Status.PENDING, Delivery.Status.SENDING)
+        return rows.filter(finished_at=None) if is_open else rows
+
+
 class OrganisationFilter(ExactFilter):
     title = "organisation id"
     parameter_name = "organisation"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
-        return queryset.filter(event__organisation_id=self.value()) if self.value() else queryset
+        return queryset.filter(about(self.value(), ["organisation_id"], "event__")) if self.value() else queryset
 
 
 class TargetFilter(ExactFilter):
@@ -51,7 +67,7 @@ class DeliveryAdmin(HistoryAdmin):
     tenancy = DELIVERY_TENANCY
     list_display = ["created", "channel", "recipient", "event_told", "state", "attempt_count", "next_attempt_at"]
     list_filter = [
-        ("status", ChoicesDropdownFilter),
+        ("status", StatusFilter),
         ("channel", ChoicesDropdownFilter),
         ("monitor", AutocompleteSelectFilter),
         OrganisationFilter,
@@ -102,9 +118,9 @@ class DeliveryAdmin(HistoryAdmin):
         if term.startswith("msg_"):
             return queryset.filter(message_id=term), False
         if "@" in term:
-            return queryset.filter(developer__user__email__iexact=term), False
-        events = TriggerEvent.objects.filter(Q(key_id=term) | Q(organisation_id=term))
-        return queryset.filter(event__in=events.values("pk")), False
+            developers = Developer.objects.filter(user__email__iexact=term)
+            return queryset.filter(developer__in=list(developers.values_list("pk", flat=True))), False
+        return queryset.filter(about(term, ("key_id", "organisation_id"), "event__")), False
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
-from monitors_app.admin.history import DELIVERY_TENANCY, STATUS_COLOURS, ExactFilter, HistoryAdmin
+from monitors_app.admin.history import DELIVERY_TENANCY, STATUS_COLOURS, ExactFilter, HistoryAdmin, about
 from monitors_app.models import Delivery, TriggerEvent
 from organisations_app.tenancy import organisations_for, within
 
@@ -66,11 +66,11 @@ class TriggerEventAdmin(HistoryAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[TriggerEvent], search_term: str
     ) -> tuple[QuerySet[TriggerEvent], bool]:
-        """Whole values, which indexes find in a ledger of any length; an alias is looked up among the newest."""
+        """Whole values, which indexes find in a ledger of any length."""
         term = search_term.strip()
         if not term:
             return queryset, False
-        return queryset.filter(Q(key_id=term) | Q(organisation_id=term) | Q(alias=term)), False
+        return queryset.filter(about(term, ("key_id", "organisation_id", "alias"))), False
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

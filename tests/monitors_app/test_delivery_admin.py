@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from monitors_app.models import Attempt, Delivery, Monitor, TriggerEvent
 from organisations_app.models import AuditEntry, StaffConfinement
-from tests.factories import AcmeFactory, GlobexFactory
+from tests.factories import AcmeFactory, GlobexFactory, MemberFactory
 from tests.monitors_app.admin_cast import RAW
 from tests.monitors_app.admin_cast import delivery as delivery
 from tests.monitors_app.admin_cast import monitor as monitor
@@ -116,6 +116,48 @@ def test_deliveries_are_found(admin_client: Client, delivery: Delivery, query: s
     assert [row.pk for row in shown] == ([rows[found].pk] if found else [])
 
 
+@pytest.mark.parametrize("most", [1, 1_000])
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [
+        (DELIVERIES, "q=globex"),
+        (DELIVERIES, "organisation=globex"),
+        (DELIVERIES, "q=key_rare"),
+        (EVENTS, "q=globex"),
+        (EVENTS, "q=Shop"),
+    ],
+)
+def test_many_events_are_found_like_few(
+    admin_client: Client, delivery: Delivery, most: int, page: str, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few are named in the condition, many are not: both ways lead to the same rows."""
+    monkeypatch.setattr("monitors_app.admin.history.MOST_COUNTED", most)
+    rows = [more_of(delivery, organisation="globex") for _ in range(3)]
+    events = [row.event_id for row in rows]
+    TriggerEvent.objects.filter(deliveries__in=rows).update(key_id="key_rare", alias="Shop")
+    shown = admin_client.get(f"{page}?{query}").context["cl"].result_list
+    assert {row.pk for row in shown} == set(events if page == EVENTS else [row.pk for row in rows])
+
+
+@pytest.mark.parametrize("status", Delivery.Status.values)
+def test_deliveries_of_every_status_are_found(admin_client: Client, delivery: Delivery, status: str) -> None:
+    is_open = status in ("pending", "sending")
+    rows = [more_of(delivery, status=status, finished_at=None if is_open else timezone.now()) for _ in range(2)]
+    delivery.delete()
+    others = {"pending": "failed"}.get(status, "pending")
+    more_of(delivery, status=others, finished_at=None if others == "pending" else timezone.now())
+    shown = admin_client.get(f"{DELIVERIES}?status__exact={status}").context["cl"].result_list
+    assert {row.pk for row in shown} == {row.pk for row in rows}
+
+
+def test_deliveries_to_an_address_are_found(admin_client: Client, delivery: Delivery) -> None:
+    developer = MemberFactory.create(user__email="Ann@acme.example")
+    mine = more_of(delivery, channel="email", monitor=None, developer=developer)
+    for query, found in (("ann@acme.example", [mine.pk]), ("bob@acme.example", [])):
+        shown = admin_client.get(f"{DELIVERIES}?q={query}").context["cl"].result_list
+        assert [row.pk for row in shown] == found
+
+
 def test_deliveries_of_one_monitor_or_one_day_are_found(admin_client: Client, delivery: Delivery) -> None:
     other = Monitor.objects.create(name="Other")
     mine = more_of(delivery, monitor=other)
@@ -197,3 +239,8 @@ def test_no_list_counts_its_table(admin_client: Client, delivery: Delivery, url:
         admin_client.get(url)
     counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
     assert all("LIMIT 1001" in sql for sql in counts), counts
+
+
+def test_a_filter_with_what_no_database_stores_finds_nothing(admin_client):
+    page = admin_client.get("/admin/monitors_app/delivery/?target=%00")
+    assert page.status_code == 200 and b"0 deliveries" in page.content

@@ -64,7 +64,8 @@ def test_accepts(values):
 
 
 @pytest.mark.parametrize(
-    ("percent", "label"), [(80.0, "80"), (12.5, "12.5"), (0.00001, "0.00001"), (100, "100"), (0.1, "0.1"), (33.333, "33.333")]
+    ("percent", "label"),
+    [(80.0, "80"), (12.5, "12.5"), (0.00001, "0.00001"), (100, "100"), (0.1, "0.1"), (33.333, "33.333")],
 )
 def test_a_threshold_is_printed_in_shortest_form(percent, label):
     assert threshold_label(percent) == label

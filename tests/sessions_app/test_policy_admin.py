@@ -77,6 +77,13 @@ def test_the_list_counts_keys_with_one_query_for_the_page(
     assert [policy.key_count for policy in page.context["cl"].result_list] == [0, 3]
 
 
+def test_the_list_counts_keys_up_to_a_bound(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sessions_app.admin.policies.MOST_COUNTED", 2)
+    [key(f"Shop {number}") for number in range(4)]
+    page = admin_client.get("/admin/policies_app/policy/")
+    assert [str(policy.key_count) for policy in page.context["cl"].result_list] == ["more than 2"]
+
+
 # --- the pattern ------------------------------------------------------------------------------------------------------
 
 
