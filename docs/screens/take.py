@@ -53,6 +53,8 @@ SCREENS = (
     Screen("admin-token", "/admin/organisations_app/admintoken/add/", "admin", "/admin/login/"),
     Screen("admin-audit", "/admin/organisations_app/auditentry/", "admin", "/admin/login/"),
     Screen("admin-events", "/admin/monitors_app/triggerevent/", "admin", "/admin/login/"),
+    Screen("admin-event", "/admin/monitors_app/triggerevent/1/change/", "admin", "/admin/login/"),
+    Screen("admin-deliveries", "/admin/monitors_app/delivery/", "admin", "/admin/login/"),
     Screen("admin-monitor", "/admin/monitors_app/monitor/1/change/", "admin", "/admin/login/"),
 )
 
