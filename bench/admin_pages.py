@@ -1,30 +1,59 @@
 """Every page of the admin on a big database: `python -m bench.admin_pages [name]`, after `manage.py seed_scale`.
 
 Prints the milliseconds that the server takes (the best of up to three) and the SQL statements; `!` marks what is too
-slow or asks too often.
+slow or asks too often. The database is the one that DATABASE_URL names; the counter store is one of its own.
 """
 
 import logging
+import os
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import django
 from django.conf import settings
 
+from bench.scenarios import GATEWAY_SETTINGS
+from gateway_project.store import StoreError, running_store
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", GATEWAY_SETTINGS)
 django.setup()
 logging.disable(logging.CRITICAL)
 
 from django.contrib.auth.models import User  # noqa: E402 - what imports models needs the line above
-from django.db import connection  # noqa: E402
+from django.db import DatabaseError, connection  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
+from demo import scale  # noqa: E402
+from organisations_app.models import Organisation  # noqa: E402
 from tests.admin_addresses import Address, addresses  # noqa: E402
 
 MOST_MS, MOST_STATEMENTS, ROUNDS, SLOW = 300, 12, 3, 5
 
 
-def main(wanted: str = "") -> None:
+def main(wanted: str = "") -> int:
+    try:
+        if not _is_seeded():
+            print("This database is not filled: run manage.py migrate and manage.py seed_scale first.", file=sys.stderr)
+            return 1
+        with tempfile.TemporaryDirectory(prefix="gateway-bench-") as name, running_store(Path(name)) as store_url:
+            settings.GATEWAY_STORE_URL = store_url
+            measure(wanted)
+    except (DatabaseError, StoreError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _is_seeded() -> bool:
+    """Raises DatabaseError if the database does not answer."""
+    tables = connection.introspection.table_names()
+    return Organisation._meta.db_table in tables and scale.is_there()
+
+
+def measure(wanted: str) -> None:
     settings.ALLOWED_HOSTS = ["*"]
     client = Client()
     client.force_login(User.objects.filter(is_superuser=True).first() or User.objects.create_superuser("measuring"))
@@ -50,4 +79,4 @@ def measured(client: Client, address: Address) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    sys.exit(main(*sys.argv[1:2]))

@@ -1,6 +1,7 @@
 """Rows by the million: with COPY on PostgreSQL, in batches elsewhere; past the checks and defaults of the ORM."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,6 +12,7 @@ from django.db.models import AutoField, Field, Max, Model
 
 BATCH = 5_000
 Written = Callable[[int], None]
+Put = Callable[[Sequence[Sequence[Any]]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,47 +30,39 @@ class Table:
         same = [field for field in fields if field not in varying and not isinstance(field, AutoField)]
         constants = tuple(_stored(field, getattr(self.example, field.attname)) for field in same)
         columns = [connection.ops.quote_name(field.column or "") for field in (*varying, *same)]
-        write = _copy if connection.vendor == "postgresql" else _insert
-        write(self.model._meta.db_table, columns, varying, constants, iter(rows), written)
+        begin, left = _copying if connection.vendor == "postgresql" else _inserting, iter(rows)
+        with connection.cursor() as cursor, begin(cursor, self.model._meta.db_table, columns, varying) as put:
+            while batch := list(islice(left, BATCH)):
+                put([(*row, *constants) for row in batch])
+                written(len(batch))
 
 
 def _stored(field: "Field[Any, Any]", value: Any) -> Any:
     return field.get_db_prep_save(value, connection)
 
 
-def _copy(
-    table: str,
-    columns: Sequence[str],
-    varying: Sequence[Any],
-    constants: tuple[Any, ...],
-    rows: Iterator[Sequence[Any]],
-    written: Written,
-) -> None:
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy,
-    ):
-        while batch := list(islice(rows, BATCH)):
-            for row in batch:
-                copy.write_row((*row, *constants))
-            written(len(batch))
+@contextmanager
+def _copying(cursor: Any, table: str, columns: Sequence[str], varying: Sequence[Any]) -> Iterator[Put]:
+    """PostgreSQL's driver turns values into text by their types."""
+    with cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+
+        def put(rows: Sequence[Sequence[Any]]) -> None:
+            for row in rows:
+                copy.write_row(row)
+
+        yield put
 
 
-def _insert(
-    table: str,
-    columns: Sequence[str],
-    varying: Sequence[Any],
-    constants: tuple[Any, ...],
-    rows: Iterator[Sequence[Any]],
-    written: Written,
-) -> None:
+@contextmanager
+def _inserting(cursor: Any, table: str, columns: Sequence[str], varying: Sequence[Any]) -> Iterator[Put]:
+    """The columns that differ come first in a row; the constants behind them are as they are stored."""
     marks = ", ".join(["%s"] * len(columns))
     statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - names of our own models
-    with connection.cursor() as cursor:
-        while batch := list(islice(rows, BATCH)):
-            values = [[_stored(field, value) for field, value in zip(varying, row, strict=True)] for row in batch]
-            cursor.executemany(statement, [(*row, *constants) for row in values])
-            written(len(batch))
+
+    def put(rows: Sequence[Sequence[Any]]) -> None:
+        cursor.executemany(statement, [(*map(_stored, varying, row), *row[len(varying) :]) for row in rows])
+
+    yield put
 
 
 def next_id(model: type[Model]) -> int:

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 
 from demo.bulk_rows import Table, Written, after_numbering, next_id
 from monitors_app.models import Attempt, Delivery, Monitor, TriggerEvent
+from monitors_app.targets import target_of
 from organisations_app.models import Application, AuditEntry, ConfigVersion, Developer, Organisation
 from organisations_app.versions import key_scope
 from policies_app.models import Api, Policy, PolicyAccess
@@ -267,7 +268,8 @@ def _deliveries(scale: Scale, monitor: Monitor, told: Written) -> None:
     """A webhook and an e-mail each; one webhook in a hundred failed."""
     columns = ("id", "event_id", "status", "subject", "message_id", "created_at", "finished_at")
     common: dict[str, Any] = {"attempt_count": 1, "round_attempts": 1, "body": '{"event":"TriggerExceeded"}'}
-    webhook = Delivery(channel="webhook", monitor=monitor, recipient=monitor.target_path, method="POST", **common)
+    sent_to = {"recipient": monitor.target_path, "target": target_of(monitor.target_path)}
+    webhook = Delivery(channel="webhook", monitor=monitor, method="POST", **sent_to, **common)
     Table(Delivery, columns, webhook).write((_delivery_row(scale, one, 0) for one in range(scale.events)), told)
     email = Delivery(channel="email", recipient=f"{PREFIX}0@customer.example", **common)
     Table(Delivery, (*columns, "developer_id"), email).write(

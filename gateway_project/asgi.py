@@ -74,8 +74,7 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 # What start-up made lives as long as the process. A request makes next to no cycles, so looking for them less often
-# frees
-# as much, and costs a sixth less per request.
+# frees as much, and costs a sixth less per request.
 gc.collect()
 gc.freeze()
 gc.set_threshold(50_000, 20, 20)

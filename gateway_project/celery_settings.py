@@ -42,7 +42,7 @@ def beat_schedule(snapshot_seconds: int) -> dict[str, dict[str, Any]]:
         "sessions_app.tasks.sweep_usage": 900,
         "sessions_app.tasks.sweep_corrections": 60,
         "sessions_app.tasks.publish_pending": 5,
-        "sessions_app.tasks.sweep_key_jobs": 30,
+        "organisations_app.tasks.sweep_jobs": 30,
     }
     return {
         task: {"task": task, "schedule": float(seconds), "options": {"expires": seconds}}

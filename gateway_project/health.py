@@ -5,7 +5,6 @@ from functools import lru_cache
 import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -15,6 +14,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException
 
 from monitors_app.backlog import backlog
+from organisations_app.commands import unapplied_migrations
 from sessions_app.engine.store_sync import open_store
 from sessions_app.engine.types import StoreUnavailable
 
@@ -61,13 +61,6 @@ def hello(request: HttpRequest) -> JsonResponse:
     return JsonResponse(
         {"status": status, "version": f"v{settings.GATEWAY_VERSION}", "description": "Tollgate", "details": details}
     )
-
-
-def unapplied_migrations() -> list[str]:
-    """Names of the migrations that the database still lacks. Raises DatabaseError."""
-    executor = MigrationExecutor(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
 def store_state() -> tuple[str, list[str]]:

@@ -30,10 +30,23 @@ class Check:
     advice: str = ""
 
 
+# Told by `outages`, which answers in place of every page then: who may look is known to the database alone.
+DATABASE_DOWN = Check(
+    "Database",
+    BAD,
+    "does not answer",
+    "Requests of keys that were used lately are served and limited, other keys are turned away. Start the database "
+    "that DATABASE_URL names, and see that this machine reaches it.",
+)
+
+
 def checks(now: datetime) -> list[Check]:
-    """Asks everything now: a part that is down takes its time-out, so pages ask for this after they are shown."""
+    """Asks everything now: a part that is down takes its time-out, so pages ask for this after they are shown.
+    Raises DatabaseError.
+    """
     runs = periodic_runs.last_runs()
-    return [*_store(), _broker(), _workers(runs, now), *_queues(now), _snapshots(runs, now)]
+    found = [Check("Database", GOOD, "answers"), *_store(), _broker(), _workers(runs, now)]
+    return [*found, *_queues(now), _snapshots(runs, now)]
 
 
 def _store() -> Iterator[Check]:

@@ -36,6 +36,8 @@ def logging_settings(as_json: bool) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
         "root": {"handlers": ["stderr"], "level": "INFO"},
         "loggers": {
+            # Named, it loses the handlers that Django gives it, and each line is written once.
+            "django": {"level": "INFO"},
             # One line per start, stop and task is the text of a debugger, not of an operator.
             "celery.worker.strategy": {"level": "WARNING"},
             "celery.app.trace": {"level": "WARNING"},

@@ -104,6 +104,7 @@ MIDDLEWARE = [
     "sessions_app.edge.middleware.enforcement",  # before what costs something: who is denied costs nothing more
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gateway_project.content_policy.ContentPolicyMiddleware",
+    "gateway_project.outages.DatabaseOutageMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -72,7 +72,7 @@ UNFOLD: dict[str, Any] = {
             _section(
                 "Customers",
                 _list("Organisations", "domain", "organisations_app.organisation"),
-                _list("Organisation limits", "speed", "sessions_app.orgsession"),
+                _list("Organisation sessions", "speed", "sessions_app.orgsession"),
                 _list("Developers", "badge", "organisations_app.developer"),
                 _list("Applications", "apps", "organisations_app.application"),
                 _list("Developer attributes", "list_alt", "organisations_app.attributedefinition"),

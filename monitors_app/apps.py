@@ -7,3 +7,9 @@ class MonitorsConfig(AppConfig):
     name = "monitors_app"
     verbose_name = "Monitors"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from monitors_app.monitors import fall_silent  # models are there only now
+        from organisations_app import organisations
+
+        organisations.on_close(fall_silent)

@@ -42,13 +42,16 @@ def audience_of(events: Iterable[TriggerEvent]) -> Audience:
 
 
 def listens(developer: Developer) -> bool:
-    """Whether e-mails may be sent to this developer at all; expects `user` and `email_preference` to be selected."""
+    """Whether e-mails may be sent to this developer at all; expects `user`, `organisation` and `email_preference` to be
+    selected. Nobody of an organisation that is being deleted is told what it used before.
+    """
     address = developer.user.email
     preference = getattr(developer, "email_preference", None)
     off = preference is not None and (
         preference.thresholds == EmailPreference.Thresholds.OFF or preference.refused_address == address
     )
-    return bool(developer.user.is_active and address and not off)
+    is_closed = developer.organisation.closed_at is not None
+    return bool(developer.user.is_active and address and not off and not is_closed)
 
 
 def _owners(key_ids: set[str]) -> dict[str, Developer]:

@@ -105,15 +105,16 @@ def _check_placeholders(text: str) -> None:
     document: nothing else in JSON has them. A text does not go on in the next line, and so does no placeholder.
     """
     for number, line in enumerate(text.split("\n"), 1):
-        for found in PLACEHOLDER.finditer(line):
-            if found[1] not in NAMES and found[1] not in TYK_NAMES:
-                raise TemplateError(f"line {number}: {_unknown(found[1])}")
-        if "{{" in PLACEHOLDER.sub("", line):
-            raise TemplateError(f"line {number}: has an unclosed placeholder; write {{{{ name }}}}")
+        if problem := _problem_of_placeholders(line):
+            raise TemplateError(f"line {number}: {problem}")
 
 
-def _unknown(name: str) -> str:
-    return f"has an unknown placeholder {{{{ {name} }}}}; known are {', '.join(NAMES)}"
+def _problem_of_placeholders(text: str) -> str:
+    """Empty if all are known and closed."""
+    for found in PLACEHOLDER.finditer(text):
+        if found[1] not in NAMES and found[1] not in TYK_NAMES:
+            return f"has an unknown placeholder {{{{ {found[1]} }}}}; known are {', '.join(NAMES)}"
+    return "has an unclosed placeholder; write {{ name }}" if "{{" in PLACEHOLDER.sub("", text) else ""
 
 
 def _refuse_constant(name: str) -> None:
@@ -124,7 +125,8 @@ def _check(node: Any, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise TemplateError(f"is nested deeper than {MAX_DEPTH} levels")
     if isinstance(node, str):
-        _check_text(node)
+        if problem := _problem_of_placeholders(node):  # its braces may have been written as escapes
+            raise TemplateError(problem)
     elif isinstance(node, list):
         for item in node:
             _check(item, depth + 1)
@@ -133,14 +135,6 @@ def _check(node: Any, depth: int = 0) -> None:
             if "{{" in name:
                 raise TemplateError(f"has a placeholder in the member name {name!r}; placeholders stand in values")
             _check(value, depth + 1)
-
-
-def _check_text(text: str) -> None:
-    for found in PLACEHOLDER.finditer(text):
-        if found[1] not in NAMES and found[1] not in TYK_NAMES:
-            raise TemplateError(_unknown(found[1]))
-    if "{{" in PLACEHOLDER.sub("", text):
-        raise TemplateError(f"has an unclosed placeholder in {text!r}; write {{{{ name }}}}")
 
 
 def read_file(template_path: str) -> str:

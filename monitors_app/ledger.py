@@ -16,7 +16,7 @@ from django.utils import timezone
 from monitors_app import bodies, preferences
 from monitors_app.audience import Audience, audience_of
 from monitors_app.models import Delivery, Monitor, TriggerEvent
-from monitors_app.monitors import target_of
+from monitors_app.targets import target_of
 from organisations_app.models import Developer
 from sessions_app.engine.types import Crossing
 

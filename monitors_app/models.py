@@ -124,6 +124,7 @@ class TriggerEvent(models.Model):
     recorded_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = "threshold event"
         ordering = ["-occurred_at", "-id"]
         constraints = [
             models.UniqueConstraint(
@@ -139,7 +140,7 @@ class TriggerEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.threshold} % of {self.quota_max} ({self.alias or self.key_id or self.organisation_id})"
+        return f"{self.threshold} % of {self.quota_max:,} ({self.alias or self.key_id or self.organisation_id})"
 
 
 class Delivery(models.Model):
@@ -256,6 +257,13 @@ class Delivery(models.Model):
                 fields=["status", "id", "event"],
                 condition=Q(status__in=["failed", "cancelled"]),
                 name="delivery_not_delivered",
+            ),
+            # Its operators serve "begins with", too, in any language's order.
+            models.Index(
+                fields=["target", "id"],
+                opclasses=["varchar_pattern_ops", "int8_ops"],
+                condition=~Q(target=""),
+                name="delivery_of_target",
             ),
         ]
 

@@ -1,20 +1,21 @@
 """Monitors: checked and sealed on the way in, masked on the way out, switched off when nobody listens."""
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from monitors_app import bodies, guard, notices, signing
+from monitors_app import bodies, notices, signing
 from monitors_app.models import Delivery, Monitor
+from monitors_app.targets import target_path_error
 from organisations_app import sealing, versions
+from organisations_app.documents import brief, is_number
 
 # Stands for a stored secret wherever one is read; written back, it keeps what is stored (rule 7.8).
 MASK = "••••••"
@@ -95,10 +96,23 @@ def switch_off(monitor_id: int, reason: str) -> bool:
     return bool(was_on)
 
 
+def fall_silent(organisation_id: str) -> None:
+    """Of an organisation that is closed, in the transaction that closes it: neither its monitors nor its developers are
+    sent anything more, beside what is on its way.
+    """
+    Monitor.objects.filter(organisation=organisation_id).update(is_enabled=False)
+    _cancel(Delivery.objects.filter(monitor__organisation=organisation_id))
+    _cancel(Delivery.objects.filter(developer__organisation=organisation_id))
+
+
 def cancel_pending(monitor_id: int) -> None:
-    webhooks = Delivery.objects.filter(monitor=monitor_id, channel=Delivery.Channel.WEBHOOK)
-    pending = webhooks.filter(status=Delivery.Status.PENDING)
-    pending.update(status=Delivery.Status.CANCELLED, next_attempt_at=None, finished_at=timezone.now())
+    _cancel(Delivery.objects.filter(monitor=monitor_id, channel=Delivery.Channel.WEBHOOK))
+
+
+def _cancel(deliveries: QuerySet[Delivery]) -> None:
+    """Those of them that wait."""
+    waiting = deliveries.filter(status=Delivery.Status.PENDING, finished_at=None)
+    waiting.update(status=Delivery.Status.CANCELLED, next_attempt_at=None, finished_at=timezone.now())
 
 
 def _take_over_failures(monitor: Monitor) -> None:
@@ -220,7 +234,7 @@ def secret_errors(monitor: Monitor, written_headers: Any, signing_secret: Any) -
 
 def header_map_error(headers: Any, monitor: Monitor) -> str:
     if not isinstance(headers, Mapping):
-        return f"must be an object of header names and texts, not {_shown(headers)}"
+        return f"must be an object of header names and texts, not {brief(headers)}"
     if len(headers) > MAX_HEADERS:
         return f"must have at most {MAX_HEADERS} headers, not {len(headers)}"
     if len({str(name).lower() for name in headers}) < len(headers):
@@ -233,7 +247,7 @@ def header_map_error(headers: Any, monitor: Monitor) -> str:
 
 def _header_error(name: Any, value: Any) -> str:
     if not isinstance(name, str) or not HEADER_NAME.fullmatch(name) or len(name) > 200:
-        return f"{_shown(name)} is no header name; use letters, digits and hyphens"
+        return f"{brief(name)} is no header name; use letters, digits and hyphens"
     if name.lower() in REFUSED_HEADERS or name.lower().startswith(REFUSED_HEADER_PREFIXES):
         return f"{name} cannot be set; the gateway sets it itself"
     if not isinstance(value, str) or len(value) > MAX_HEADER_LENGTH:
@@ -243,43 +257,10 @@ def _header_error(name: Any, value: Any) -> str:
     return f"{name} has no stored value that the mask could keep; write the value" if value == MASK else ""
 
 
-def target_path_error(url: Any) -> str:
-    if url == "":
-        return ""
-    hint = "write an absolute URL such as https://hooks.example/quota, without user and password"
-    if not isinstance(url, str) or len(url) > 1000:
-        return f"must be a URL of at most 1000 characters; {hint}"
-    if not url.isprintable() or " " in url or "\\" in url:
-        return f"has spaces, backslashes or control characters; {hint}"
-    try:
-        parts = urlsplit(url)
-        usable = (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
-        )
-        (parts.hostname or "").encode("idna")
-        refused = usable and target_port(url) in guard.REFUSED_PORTS
-    except ValueError:
-        usable = refused = False
-    if refused:
-        return f"has port {target_port(url)}, where no webhook receiver listens; use 443, 80 or one above 1023"
-    return "" if usable else f"{_shown(url)} is no usable target; {hint}"
-
-
-def target_port(url: str) -> int:
-    """The port that a usable target URL means."""
-    parts = urlsplit(url)
-    return parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def target_of(url: str) -> str:
-    """Host and port of a usable target URL, as `Delivery.target` has them: what is slow or dead as one."""
-    return f"{urlsplit(url).hostname}:{target_port(url)}"[:270]
-
-
 def _template_errors(monitor: Monitor) -> dict[str, str]:
     for name in ("template", "template_path"):
         if not isinstance(getattr(monitor, name), str):
-            return {name: f"must be a text, not {_shown(getattr(monitor, name))}"}
+            return {name: f"must be a text, not {brief(getattr(monitor, name))}"}
     if len(monitor.template_path) > 300:
         return {"template_path": "must have at most 300 characters"}
     errors = {}
@@ -293,23 +274,17 @@ def _template_errors(monitor: Monitor) -> dict[str, str]:
 
 def _number(low: float, high: float, what: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
-        good = (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and math.isfinite(value)
-            and low <= value <= high
-        )
-        return "" if good else f"must be {what}, not {_shown(value)}"
+        return "" if is_number(value) and low <= value <= high else f"must be {what}, not {brief(value)}"
 
     return check
 
 
 def _choice(*allowed: str) -> Callable[[Any], str]:
-    return lambda value: "" if value in allowed else f"must be one of {', '.join(allowed)}, not {_shown(value)}"
+    return lambda value: "" if value in allowed else f"must be one of {', '.join(allowed)}, not {brief(value)}"
 
 
 def _switch(value: Any) -> str:
-    return "" if isinstance(value, bool) else f"must be true or false, not {_shown(value)}"
+    return "" if isinstance(value, bool) else f"must be true or false, not {brief(value)}"
 
 
 def _name(value: Any) -> str:
@@ -318,11 +293,6 @@ def _name(value: Any) -> str:
         if isinstance(value, str) and value.strip() and len(value) <= 200
         else "must be a text of 1 to 200 characters"
     )
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:79] + "…"
 
 
 CHECKS: dict[str, Callable[[Any], str]] = {

@@ -152,6 +152,8 @@ def _reason(error: Exception) -> str:
     cause = getattr(error, "os_error", None) or error
     if isinstance(cause, socket.gaierror):
         return "its host name does not resolve"
+    if isinstance(cause, ConnectionRefusedError):
+        return "it refused the connection"
     return str(cause.strerror if isinstance(cause, OSError) and cause.strerror else cause) or type(error).__name__
 
 

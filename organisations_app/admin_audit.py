@@ -67,6 +67,10 @@ class AuditedAdmin(BriefDeletion, ConfinedAdmin):
         if stored is not None:
             _before(request)[self.model, stored.pk] = self.audit_document(stored)
 
+    def remembered(self, request: HttpRequest, obj: Any) -> Mapping[str, Any] | None:
+        """How the object was when the POST that may change it came; None if this request is no such POST."""
+        return _before(request).get((self.model, obj.pk))
+
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         audit.record(actor_of(request), "create", self.audit_subject(obj), reason_of(request), after=self._now(obj))
         return super().log_addition(request, obj, message)

@@ -49,8 +49,8 @@ class Question:
 
     @property
     def unlisted(self) -> int:
-        """How many objects the page does not name."""
-        return max(self.total, len(self.objects)) - len(self.objects[:LISTED])
+        """How many of the objects the page does not name."""
+        return len(self.objects) - len(self.objects[:LISTED])
 
 
 def actor_of(request: HttpRequest) -> Actor:

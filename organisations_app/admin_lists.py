@@ -2,7 +2,7 @@
 
 A list inherits `PagedAdmin` before `ModelAdmin`; that is all:
 
-    class EventAdmin(PagedAdmin, ReadOnlyAdmin): ...
+    class KeyAdmin(PagedAdmin, VersionedAdmin): ...
 
 * Pages begin beyond a row (see keysets.py): first, previous, next, last. Search, filters, actions on selected rows and
   on all that match work as always. A list with a ChangeList of its own derives it from `KeysetChangeList`.
@@ -10,7 +10,7 @@ A list inherits `PagedAdmin` before `ModelAdmin`; that is all:
   ("about 1,000,000"), or for filtered lists and other databases "more than 1,000".
 * What is sorted by (`ordering`, `@display(ordering=...)`) is a name: of a field, of a related one, or of an annotation.
   A sort is as fast as the index under it: `sortable_by` should leave out columns of a big table that have none.
-* What still reads a whole table, and does not belong on a big one: `date_hierarchy` (use RangeDateTimeFilter),
+* What still reads a whole table, and does not belong on a big one: `date_hierarchy` (use BetweenFilter),
   AllValuesFieldListFilter (name the values), `list_editable`, searching without an index, annotations that aggregate.
 * `UncountedPaginator` serves the autocomplete fields that look a row up.
 """
@@ -28,9 +28,9 @@ from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from organisations_app import keysets
+from organisations_app.counting import MOST_COUNTED
 from organisations_app.keysets import LAST, Place, Shown, WrongPlace
 
-MOST_COUNTED = 1_000
 DIGITS_OF_AN_ESTIMATE = 3
 
 
@@ -51,6 +51,16 @@ class Amount(int):
     @classmethod
     def more_than(cls, rows: int) -> "Amount":
         return cls._in_words(rows + 1, f"more than {rows:,}")
+
+    @classmethod
+    def of(cls, rows: QuerySet[Any]) -> "Amount":
+        """Counts no further than it takes to know that there are more than MOST_COUNTED."""
+        return cls.counted(rows.order_by().values("pk")[: MOST_COUNTED + 1].count())
+
+    @classmethod
+    def counted(cls, rows: int) -> "Amount":
+        """What such a count came to."""
+        return cls.exactly(rows) if rows <= MOST_COUNTED else cls.more_than(MOST_COUNTED)
 
     @classmethod
     def _in_words(cls, rows: int, words: str) -> "Amount":
@@ -112,11 +122,11 @@ class KeysetChangeList(ChangeList):
     def _amount(self, shown: Shown) -> Amount:
         if shown.before is None and shown.after is None:
             return Amount.exactly(len(shown.rows))
-        counted = self.queryset.order_by().values("pk")[: MOST_COUNTED + 1].count()
-        if counted <= MOST_COUNTED:
-            return Amount.exactly(counted)
-        estimated = 0 if self.queryset.query.where else estimated_rows(self.queryset)
-        return Amount.about(estimated) if estimated > counted else Amount.more_than(MOST_COUNTED)
+        counted = Amount.of(self.queryset)
+        if counted <= MOST_COUNTED or self.queryset.query.where:
+            return counted
+        estimated = estimated_rows(self.queryset)
+        return Amount.about(estimated) if estimated > counted else counted
 
 
 def estimated_rows(rows: QuerySet[Any]) -> int:

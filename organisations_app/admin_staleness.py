@@ -30,9 +30,9 @@ class StaleSafeAdmin(AuditedAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
-        if obj is None or not change or SEEN not in request.POST:
+        now = self.remembered(request, obj) if obj is not None and change else None
+        if now is None or SEEN not in request.POST:
             return form
-        now = self.audit_document(self.model._default_manager.get(pk=obj.pk))
         request.overtaken_by = _overtaken(request, now)  # type: ignore[attr-defined]
         return type(form.__name__, (_Refusing, form), {}) if request.overtaken_by else form  # type: ignore[attr-defined]
 
@@ -48,10 +48,10 @@ class StaleSafeAdmin(AuditedAdmin):
         """For the template: the version that the form is (or is to be put) upon, and who came in between."""
         if not self.has_change_permission(request, shown):
             return {}
-        stored = self.model._default_manager.get(pk=shown.pk) if request.method == "POST" else shown
+        version = self.remembered(request, shown) or self.audit_document(shown)
         overtaken = getattr(request, "overtaken_by", [])
-        context = {"seen_version": signing.dumps(self.audit_document(stored), salt=SALT, compress=True)}
-        return context | ({"overtaken_by": overtaken, "overtaken_in": self._last_entry(stored)} if overtaken else {})
+        context = {"seen_version": signing.dumps(version, salt=SALT, compress=True)}
+        return context | ({"overtaken_by": overtaken, "overtaken_in": self._last_entry(shown)} if overtaken else {})
 
     def _last_entry(self, obj: Any) -> AuditEntry | None:
         subject = self.audit_subject(obj)

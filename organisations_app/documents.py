@@ -64,7 +64,7 @@ def escape(member: str) -> str:
 def parse_json(body: bytes) -> Any:
     """The JSON value in `body`. Raises MalformedDocument, also for NaN, infinities, NUL and lone surrogates."""
     try:
-        value = json.loads(body.decode(), parse_constant=_no_constant, object_pairs_hook=_unique_members)
+        value = _DECODER.decode(body.decode())
         if UNUSUAL.search(body) or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
             _check_storable(value, 0)
     except UnicodeDecodeError:
@@ -100,6 +100,9 @@ def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_unique_members)
+
+
 def _check_storable(value: Any, depth: int) -> None:
     """What JSON may say but PostgreSQL's text, jsonb and numbers cannot keep."""
     if depth > MAX_DEPTH:
@@ -118,8 +121,8 @@ def _check_storable(value: Any, depth: int) -> None:
 
 
 def brief(value: Any) -> str:
-    """A value as people see it in a message: JSON, cut short."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """A value as people see it in a message: JSON, cut short. Half a surrogate pair cannot be sent: it is escaped."""
+    text = json.dumps(value, ensure_ascii=False, default=str).encode(errors="backslashreplace").decode()
     return text if len(text) <= 60 else text[:57] + "…"
 
 
@@ -235,6 +238,11 @@ class Reader:
     def refuse_rest(self) -> None:
         for name in self.rest():
             self.refuse(name, f"is no member here; known are {', '.join(sorted(self.asked))}", "unknown")
+
+
+def words_of(error: ValidationError | DocumentError) -> str:
+    """What is wrong, for people."""
+    return " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
 
 
 def problems_of(error: ValidationError, pointers: Mapping[str, str] | None = None) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 import secrets
 import zoneinfo
+from typing import Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -28,6 +29,12 @@ def check_time_zone(name: str) -> None:
         )
 
 
+class OrganisationRows(models.QuerySet["Organisation"]):
+    def living(self) -> Self:
+        """Without those that wait to be erased."""
+        return self.filter(closed_at=None)
+
+
 class Organisation(models.Model):
     """Owner of developers, applications and keys: one B2B customer."""
 
@@ -41,6 +48,13 @@ class Organisation(models.Model):
         help_text="IANA name. Calendar quota periods begin at midnight here.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="It was deleted then: nothing of it works any more, and a job erases what it owned.",
+    )
+
+    objects = OrganisationRows.as_manager()
 
     class Meta:
         ordering = ["name", "id"]
@@ -248,3 +262,30 @@ class GivenAnswer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.status} at {self.created_at}"
+
+
+class Job(models.Model):
+    """Work that no request can wait for, done by workers lot by lot: see jobs.py."""
+
+    act = models.CharField(max_length=40)
+    given = models.JSONField(default=dict, help_text="What the act is asked for, such as a policy's id.")
+    reason = models.CharField(max_length=500, blank=True)
+    actor = models.CharField(max_length=200)
+    total = models.PositiveIntegerField(null=True, help_text="Empty until the first worker has counted.")
+    done = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    errors = models.JSONField(default=list, help_text="The first ones, as [id, what went wrong].")
+    position = models.BigIntegerField(default=0, help_text="How far it is, in what the act goes through.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    claimed_until = models.DateTimeField(null=True, help_text="A worker is at it; when this is over, another may.")
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], condition=models.Q(finished_at__isnull=True), name="job_open")]
+
+    def __str__(self) -> str:
+        return f"{self.act} by {self.actor}"
+
+    @property
+    def succeeded(self) -> int:
+        return self.done - self.failed

@@ -17,10 +17,13 @@ Row = TypeVar("Row", bound=Model)
 
 
 def developer_of(user: AbstractBaseUser | AnonymousUser) -> Developer | None:
-    """The developer behind a login, or None: staff and anonymous visitors are none."""
+    """The developer behind a login, or None: staff, anonymous visitors and those of an organisation that is being
+    deleted are none.
+    """
     if not user.is_authenticated:
         return None
-    return Developer.objects.select_related("organisation", "user").filter(user=user.pk).first()
+    developers = Developer.objects.select_related("organisation", "user")
+    return developers.filter(user=user.pk, organisation__closed_at=None).first()
 
 
 def owned(rows: QuerySet[Row], developer: Developer, application: str = "application") -> QuerySet[Row]:

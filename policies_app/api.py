@@ -188,7 +188,7 @@ def checked_policy(draft: PolicyDraft, bound_to: Collection[str] | None, before:
     """
     if before is not None and draft.id != before.pk:
         raise refusal("/id", f"must stay {before.pk}", "fixed")
-    if not within(Organisation.objects.all(), bound_to, "pk").filter(pk=draft.organisation_id).exists():
+    if not within(Organisation.objects.living(), bound_to, "pk").filter(pk=draft.organisation_id).exists():
         raise refusal("/org_id", f"{draft.organisation_id} is no organisation that exists", "does_not_exist")
     if bound_to is not None:
         had = {right.api_id for right in before.access.all()} if before is not None else set()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 UNLIMITED = -1
@@ -34,8 +35,8 @@ LIMIT_FIELDS = (
 @dataclass(frozen=True, slots=True)
 class Limits:
     """One set of limits in Tyk's units: seconds, requests. `quota_max` -1 is unlimited, `quota_renewal_rate` <= 0
-    never renews,
-    `rate` or `per` <= 0 is no rate limit."""
+    never renews, `rate` or `per` <= 0 is no rate limit.
+    """
 
     quota_max: int = UNLIMITED
     quota_renewal_rate: int = 0
@@ -88,9 +89,14 @@ def _number(low: float, high: float, *, whole: bool, hint: str) -> Any:
             return f"must be {kind}{hint}, not {value!r}"
         if whole and value != int(value):
             return f"must be {kind}{hint}, not {value!r}"
-        return "" if low <= value <= high else f"must be between {low:g} and {high:g}{hint}, not {value!r}"
+        bounds = f"between {_written(low)} and {_written(high)}"
+        return "" if low <= value <= high else f"must be {kind}{hint} {bounds}, not {_written(value)}"
 
     return check
+
+
+def _written(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:,.15g}"
 
 
 def _check_quota_max(value: Any) -> str:
@@ -226,8 +232,8 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What one key may do on one API, merged. `quota` and `rate` may come from different sources (rule 3.4): each is
-    the most
-    generous of its candidates, which stand best first."""
+    the most generous of its candidates, which stand best first.
+    """
 
     quotas: tuple[Source, ...]
     rates: tuple[Source, ...]
@@ -284,7 +290,13 @@ def rate_rank(source: Source) -> tuple[Fraction | float, str]:
     limits = source.limits
     if not limits.has_rate:
         return -math.inf, source.owner
-    return -Fraction(str(limits.rate)) / Fraction(str(limits.per)), source.owner
+    return -_per_second(limits.rate, limits.per), source.owner
+
+
+@lru_cache(maxsize=10_000)
+def _per_second(rate: float, per: float) -> Fraction:
+    """As written: 0.1 is a tenth."""
+    return Fraction(str(rate)) / Fraction(str(per))
 
 
 def merged_trigger_limits(key: KeyTerms, policies: Iterable[PolicyTerms]) -> tuple[float, ...]:

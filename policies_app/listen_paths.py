@@ -9,13 +9,13 @@ from policies_app.models import Api, check_listen_path
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`problem` refuses the path; empty: it can be saved. `outer` and `inner` are APIs above and below it: the longest
-    listen path takes a request.
+    """`problem` refuses the path; empty: it can be saved. The longest listen path takes a request: from `outer`, the
+    nearest API above, it would take some, and the `inner` ones, below it, keep theirs.
     """
 
     problem: str = ""
     taken_by: Api | None = None
-    outer: tuple[Api, ...] = ()
+    outer: Api | None = None
     inner: tuple[Api, ...] = ()
 
 
@@ -35,6 +35,5 @@ def place_of(path: str, api_id: str) -> Place:
     segments = path.strip("/").split("/")
     above = [f"/{'/'.join(segments[:depth])}/" for depth in range(1, len(segments))]
     inner = others.filter(listen_path__startswith=path).order_by("listen_path")
-    return Place(
-        outer=tuple(others.filter(listen_path__in=above).order_by("-listen_path")), inner=tuple(inner[:MOST_NAMED])
-    )
+    outer = others.filter(listen_path__in=above).order_by("-listen_path").first()
+    return Place(outer=outer, inner=tuple(inner[:MOST_NAMED]))

@@ -21,7 +21,6 @@ from monitors_app.preferences import preference_of, set_thresholds
 from organisations_app.models import Developer
 from organisations_app.tenancy import applications_of, developer_of, owned
 from sessions_app.key_cards import KeyCard, key_cards, sharing_shown
-from sessions_app.key_status import KeyStatus
 from sessions_app.models import Key, UsageHour
 from sessions_app.usage_charts import daily_chart
 
@@ -88,7 +87,7 @@ class KeyList(DeveloperPage):
 def _by_use(card: KeyCard) -> tuple[bool, str, str]:
     """Keys that work first, then by application and name: an order that stays from one look to the next."""
     application = card.key.application
-    return card.status in (KeyStatus.REVOKED, KeyStatus.EXPIRED), application.name if application else "", str(card.key)
+    return card.status.has_ended, application.name if application else "", str(card.key)
 
 
 class KeyDetail(DeveloperPage):

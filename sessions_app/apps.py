@@ -9,6 +9,8 @@ class SessionsConfig(AppConfig):
 
     def ready(self) -> None:
         from organisations_app import versions  # models are there only now
+        from sessions_app import key_jobs
         from sessions_app.publishing import publish
 
         versions.register_publisher(publish)
+        key_jobs.register_all()

@@ -23,6 +23,7 @@ from organisations_app.models import AuditEntry
 from sessions_app.engine import names, notes
 from sessions_app.engine.notes import StoredNote
 from sessions_app.engine.types import Note, QuotaLimit, StoreUnavailable
+from sessions_app.models import KeyJobItem
 from sessions_app.store import sync_store
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,10 @@ class Correction:
 
     def note(self, limit: QuotaLimit) -> Note:
         """For one of the counters."""
-        content = {
+        return Note(f"{self.id} {limit.counter}", json.dumps(self.content(limit)))
+
+    def content(self, limit: QuotaLimit) -> dict[str, Any]:
+        return {
             "correction": self.id,
             "actor": self.by.name,
             "action": self.action,
@@ -55,7 +59,6 @@ class Correction:
             "counter": limit.counter,
             "max": limit.max,
         }
-        return Note(f"{self.id} {limit.counter}", json.dumps(content))
 
 
 class Corrected(NamedTuple):
@@ -65,34 +68,66 @@ class Corrected(NamedTuple):
     used_before: int
 
 
-def enter(correction: Correction, corrected: Sequence[Corrected]) -> None:
-    """Writes the audit entry; the notes go when it is committed."""
-    done = [(json.loads(correction.note(each.limit).text), each.used_before) for each in corrected]
-    audit.record_all(correction.by, [_act(correction, done)])
-    transaction.on_commit(partial(_forget, [correction.note(each.limit).field for each in corrected]))
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """What a correction did in the store; the audit has still to be told."""
+
+    correction: Correction
+    corrected: Sequence[Corrected]
+
+    @property
+    def used_before(self) -> int:
+        return sum(each.used_before for each in self.corrected)
+
+
+def enter(several: Sequence[CarriedOut]) -> None:
+    """Writes the audit entries; the notes go when they are committed."""
+    acts: defaultdict[Actor, list[Act]] = defaultdict(list)
+    for each in several:
+        done = [(each.correction.content(one.limit), one.used_before) for one in each.corrected]
+        acts[each.correction.by].append(_act(each.correction, done))
+    for by, of_actor in acts.items():
+        audit.record_all(by, of_actor)
+    noted = [each.correction.note(one.limit).field for each in several for one in each.corrected]
+    transaction.on_commit(partial(_forget, noted))
 
 
 def enter_left_behind() -> int:
-    """Writes the entries of corrections whose notes are still there; returns how many. Raises StoreUnavailable."""
+    """Writes the entries of corrections whose notes are still there; returns how many. Raises StoreUnavailable.
+
+    Those of a job's open items are left to the job: it will come to them again.
+    """
     entered = 0
     for bucket, found in enumerate(notes.read_notes(sync_store())):
-        old = [note for note in found if note.age_ms >= LEFT_BEHIND_MS]
+        old = _of_nobody([note for note in found if note.age_ms >= LEFT_BEHIND_MS])
         entered += sum(_enter_once(several) for several in _by_correction(old))
         if old:
             notes.forget_notes(sync_store(), bucket, [note.field for note in old])
     return entered
 
 
+def _of_nobody(found: Sequence[StoredNote]) -> list[StoredNote]:
+    """Without those of items that a job has still to do."""
+    items = {note: KeyJobItem.of_correction(_correction_id(note)) for note in found}
+    asked = [pk for pk in items.values() if pk is not None]
+    still_open = set(KeyJobItem.objects.filter(pk__in=asked).values_list("pk", flat=True)) if asked else set()
+    return [note for note, item in items.items() if item not in still_open]
+
+
 def _by_correction(found: Iterable[StoredNote]) -> Iterable[list[StoredNote]]:
     several: defaultdict[str, list[StoredNote]] = defaultdict(list)
     for note in found:
-        several[note.field.partition(" ")[0]].append(note)
+        several[_correction_id(note)].append(note)
     return several.values()
+
+
+def _correction_id(note: StoredNote) -> str:
+    return note.field.partition(" ")[0]
 
 
 @transaction.atomic
 def _enter_once(found: Sequence[StoredNote]) -> bool:
-    """Unless there is an entry: then only the note was not removed."""
+    """Unless there is an entry of these counters: then only the notes were not removed."""
     done = [(json.loads(note.text), note.used_before) for note in found]
     said = done[0][0]
     kind, subject_id, organisation_id = said["subject"]
@@ -105,11 +140,17 @@ def _enter_once(found: Sequence[StoredNote]) -> bool:
         id=said["correction"],
     )
     entries = AuditEntry.objects.filter(subject_kind=kind, subject_id=subject_id, action=correction.action)
-    if entries.filter(after__correction=correction.id).exists():
+    told = {counter for entry in entries.filter(after__correction=correction.id) for counter in _counters_in(entry)}
+    done = [(content, used_before) for content, used_before in done if content["counter"] not in told]
+    if not done:
         return False
     happened_at = datetime.fromtimestamp(min(note.at_ms for note in found) / 1000, UTC)
     audit.record_all(correction.by, [_act(correction, done, happened_at=happened_at.isoformat())])
     return True
+
+
+def _counters_in(entry: AuditEntry) -> Iterable[str]:
+    return entry.after["used"] if entry.action == RESET else [entry.after["counter"]]
 
 
 def _act(correction: Correction, done: Sequence[tuple[Mapping[str, Any], int]], **more: str) -> Act:

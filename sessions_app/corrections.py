@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from organisations_app.audit import Actor, Subject
 from organisations_app.models import Organisation
 from sessions_app import usage
-from sessions_app.correction_notes import RESET, SET_REMAINING, Corrected, Correction, enter
+from sessions_app.correction_notes import RESET, SET_REMAINING, CarriedOut, Corrected, Correction, enter
 from sessions_app.engine import check
 from sessions_app.engine.types import QuotaLimit
 from sessions_app.models import Key
@@ -36,26 +36,45 @@ def set_remaining(key: Key, remaining: int, by: Actor, reason: str = "", *, api_
 
     The period goes on. Raises ValidationError naming `quota_remaining` or `api_id`, StoreUnavailable.
     """
-    limit = _chosen(usage.quota_limits(key), api_id)
+    correction = Correction(by, SET_REMAINING, _of_key(key), reason, remaining)
+    done = carry_out(correction, usage.quota_limits(key), api_id)
+    enter([done])
+    [corrected] = done.corrected
+    return max(0, corrected.limit.max - corrected.used_before)
+
+
+def carry_out(
+    correction: Correction, limits: Mapping[QuotaLimit, tuple[str, ...]], api_id: str | None = None
+) -> CarriedOut:
+    """Does it in the store; `limits` are the subject's. To be entered: until then its note tells of it, and once more
+    it does nothing and answers the same. Raises as set_remaining.
+    """
+    if correction.action == RESET:
+        return _carry_out_reset(correction, limits)
+    limit, remaining = _chosen(limits, api_id), correction.remaining
     if isinstance(remaining, bool) or not isinstance(remaining, int) or not 0 <= remaining <= limit.max:
         raise ValidationError(
             {"quota_remaining": f"must be a whole number from 0 to the quota's maximum, {limit.max}, not {remaining!r}"}
         )
-    correction = Correction(by, SET_REMAINING, _of_key(key), reason, remaining)
     used_before = check.assign(sync_store(), usage.snapshots, limit, limit.max - remaining, note=correction.note(limit))
-    enter(correction, [Corrected(limit, used_before)])
-    return max(0, limit.max - used_before)
+    return CarriedOut(correction, [Corrected(limit, used_before)])
+
+
+def _carry_out_reset(correction: Correction, limits: Iterable[QuotaLimit]) -> CarriedOut:
+    counters = {limit.counter: limit for limit in limits}  # two policies may judge one counter
+    return CarriedOut(
+        correction,
+        [
+            Corrected(limit, check.reset(sync_store(), usage.snapshots, limit, note=correction.note(limit)))
+            for limit in counters.values()
+        ],
+    )
 
 
 def _reset(subject: Subject, limits: Iterable[QuotaLimit], by: Actor, reason: str) -> int:
-    counters = {limit.counter: limit for limit in limits}  # two policies may judge one counter
-    correction = Correction(by, RESET, subject, reason)
-    corrected = [
-        Corrected(limit, check.reset(sync_store(), usage.snapshots, limit, note=correction.note(limit)))
-        for limit in counters.values()
-    ]
-    enter(correction, corrected)
-    return sum(each.used_before for each in corrected)
+    done = _carry_out_reset(Correction(by, RESET, subject, reason), limits)
+    enter([done])
+    return done.used_before
 
 
 def _chosen(limits: Mapping[QuotaLimit, tuple[str, ...]], api_id: str | None) -> QuotaLimit:

@@ -5,7 +5,7 @@ The one way for both administration APIs; act and entry are one transaction.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -19,6 +19,7 @@ from sessions_app.documents import new_documents, stored_documents
 from sessions_app.drafts import Known, SessionDraft, WantedKey
 from sessions_app.models import Key, OrgSession
 from sessions_app.new_keys import NewKey, row_of_its_own
+from sessions_app.terms import applied_to
 from sessions_app.tyk import org_session_to_tyk
 
 
@@ -45,7 +46,7 @@ def create_key(
 @transaction.atomic
 def change_key(key: Key, draft: SessionDraft, by: Actor) -> None:
     """As drafts.change_key; the entry has the members that differ."""
-    with _audited(key, "change", by):
+    with _audited([key], "change", by):
         drafts.change_key(key, draft)
 
 
@@ -74,58 +75,71 @@ def rotate_key(key: Key, overlap_seconds: int, by: Actor, reason: str = "") -> s
     return token
 
 
-@transaction.atomic
 def revoke_key(key: Key, by: Actor, reason: str = "") -> None:
-    """As keys.revoke_key. Repeating it changes nothing and leaves no second entry."""
-    was_revoked = key.revoked_at is not None
-    keys.revoke_key(key)
-    if not was_revoked and key.revoked_at is not None:
-        audit.record(by, "revoke", subject_of(key), reason, after={"revoked_at": key.revoked_at.isoformat()})
+    """As revoke_keys, of one."""
+    revoke_keys([key], by, reason)
 
 
 @transaction.atomic
-def set_inactive(key: Key, inactive: bool, by: Actor, reason: str = "") -> None:
-    """Blocks or unblocks a key. One that is so already is left alone, without an entry."""
-    if key.is_inactive != inactive:
-        with _audited(key, "block" if inactive else "unblock", by, reason):
+def revoke_keys(several: Sequence[Key], by: Actor, reason: str = "") -> None:
+    """As keys.revoke_keys. Repeating it changes nothing and leaves no second entry."""
+    living = [key for key in several if key.revoked_at is None]
+    keys.revoke_keys(several)
+    ends = {key: key.revoked_at.isoformat() for key in living if key.revoked_at}
+    audit.record_all(by, [Act("revoke", subject_of(key), reason, after={"revoked_at": ends[key]}) for key in living])
+
+
+@transaction.atomic
+def set_inactive(several: Sequence[Key], inactive: bool, by: Actor, reason: str = "") -> None:
+    """Blocks or unblocks keys. Those that are so already are left alone, without an entry."""
+    changed = [key for key in several if key.is_inactive != inactive]
+    with _audited(changed, "block" if inactive else "unblock", by, reason):
+        for key in changed:
             key.is_inactive = inactive
-            keys.save_key(key)
+        keys.save_fields(changed, "is_inactive")
 
 
-@transaction.atomic
-def extend_key(key: Key, by_time: timedelta, by: Actor, reason: str = "") -> datetime:
-    """Lets a key that expires, or has expired, work longer: from its end, or from now if that is past. Returns the new
-    end. Raises ValidationError.
-    """
+def check_extendable(key: Key) -> None:
+    """Raises ValidationError."""
     if key.revoked_at is not None:
         raise ValidationError("A revoked key cannot be extended; make a new one.")
     if key.expires_at is None:
         raise ValidationError("The key never expires: there is nothing to extend.")
-    with _audited(key, "extend", by, reason):
-        key.expires_at = max(timezone.now(), key.expires_at) + by_time
-        keys.save_key(key)
-    return key.expires_at
 
 
 @transaction.atomic
-def assign_policy(key: Key, policy_id: str, by: Actor, reason: str = "", *, alone: bool = False) -> None:
-    """Applies a policy after those that the key has, or `alone` instead of them. Raises ValidationError."""
+def extend_keys(several: Sequence[Key], by_time: timedelta, by: Actor, reason: str = "") -> None:
+    """Lets keys that expire, or have expired, work longer: from their end, or from now if that is past. To be checked
+    before.
+    """
+    now = timezone.now()
+    with _audited(several, "extend", by, reason):
+        for key in several:
+            key.expires_at = max(now, key.expires_at or now) + by_time
+        keys.save_fields(several, "expires_at")
+
+
+@transaction.atomic
+def assign_policy(several: Sequence[Key], policy_id: str, by: Actor, reason: str = "", *, alone: bool = False) -> None:
+    """Applies a policy after those that the keys have, or `alone` instead of them. Raises ValidationError."""
     if not Policy.objects.filter(pk=policy_id).exists():
         raise ValidationError(f"There is no policy {policy_id}.")
-    applied = list(key.key_policies.order_by("position", "id").values_list("policy_id", flat=True))
-    wanted = [policy_id] if alone else list(dict.fromkeys([*applied, policy_id]))
-    if wanted != applied:
-        with _audited(key, "assign-policy", by, reason):
-            keys.save_key(key, policies=wanted)
+    applied = applied_to([key.pk for key in several])
+    wanted = {key: [policy_id] if alone else list(dict.fromkeys([*applied[key.pk], policy_id])) for key in several}
+    changed = {key: ids for key, ids in wanted.items() if ids != applied[key.pk]}
+    with _audited(list(changed), "assign-policy", by, reason):
+        keys.replace_policies(changed)
 
 
 @contextmanager
-def _audited(key: Key, action: str, by: Actor, reason: str = "") -> Iterator[None]:
-    """Leaves an entry with the members that differ afterwards."""
-    before = stored_documents([key])[key.pk]
+def _audited(several: Sequence[Key], action: str, by: Actor, reason: str = "") -> Iterator[None]:
+    """Leaves an entry for each with the members that differ afterwards."""
+    before = stored_documents(several)
     yield
-    was, became = audit.difference(before, stored_documents([key])[key.pk])
-    audit.record(by, action, subject_of(key), reason, before=was, after=became)
+    after = stored_documents(several)
+    differences = {key: audit.difference(before[key.pk], after[key.pk]) for key in several}
+    acts = [Act(action, subject_of(key), reason, was, became) for key, (was, became) in differences.items()]
+    audit.record_all(by, acts)
 
 
 @transaction.atomic

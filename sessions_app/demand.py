@@ -7,6 +7,7 @@ each thousand keys.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import NamedTuple
 
 from django.db.models import QuerySet
@@ -60,12 +61,20 @@ class Quotas:
         if limits.quota_period == "rolling":
             return Quota(limits.quota_max, max(0, limits.quota_renewal_rate) * 1000)
         count = (self.end - self.begin).days + 3
-        starts = period_starts_ms(limits.quota_period, limits.quota_anchor_day, zone, _ms(self.begin), count)
+        starts = period_starts_ms(limits.quota_period, limits.quota_anchor_day, zone, self.begin_ms, count)
         return Quota(limits.quota_max, starts_ms=starts)
+
+    @cached_property
+    def begin_ms(self) -> int:
+        return _ms(self.begin)
+
+    @cached_property
+    def end_ms(self) -> int:
+        return _ms(self.end)
 
     def since(self) -> datetime:
         """From when on requests count: a period that runs at the beginning has begun before."""
-        leads = [_lead(quota, _ms(self.begin)) for quota in self._known.values()]
+        leads = [_lead(quota, self.begin_ms) for quota in self._known.values()]
         return self.begin - min(timedelta(milliseconds=max(leads, default=0)), LONGEST_LEAD)
 
     def rules(self, holder: Holder, api_ids: Iterable[str]) -> dict[str, Rule]:

@@ -1,6 +1,5 @@
 """Session documents of keys, put together from the database and the counter store, for every face that answers JSON."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +8,9 @@ from policies_app.drafts import api_names
 from policies_app.models import Policy
 from sessions_app import usage
 from sessions_app.engine.types import StoreUnavailable
-from sessions_app.models import Key, KeyAccess, KeyPolicy
+from sessions_app.models import Key
 from sessions_app.new_keys import NewKey
-from sessions_app.terms import Holder, holders_with, read_holders
+from sessions_app.terms import Holder, holders_with, read_holders, rights_and_policies
 from sessions_app.tyk import computed_key, stored_key
 from sessions_app.usage import QuotaUsage
 
@@ -20,12 +19,7 @@ Usage = Mapping[str, Sequence[QuotaUsage]]
 
 def stored_documents(keys: Sequence[Key]) -> dict[str, dict[str, Any]]:
     """What was written, by key id: three queries whatever the number of keys."""
-    rights: defaultdict[str, list[KeyAccess]] = defaultdict(list)
-    for right in KeyAccess.objects.filter(key__in=keys):
-        rights[right.key_id].append(right)
-    policies: defaultdict[str, list[str]] = defaultdict(list)
-    for key_id, policy_id in KeyPolicy.objects.filter(key__in=keys).values_list("key_id", "policy_id"):
-        policies[key_id].append(policy_id)
+    rights, policies = rights_and_policies(keys)
     names = api_names({right.api_id for several in rights.values() for right in several})
     return {key.pk: stored_key(key, rights[key.pk], policies[key.pk], names) for key in keys}
 

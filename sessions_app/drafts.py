@@ -3,14 +3,14 @@
 Both administration APIs and the import end here, so that a session object is written in one way only.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
-from organisations_app.documents import DocumentError, refusal
+from organisations_app.documents import refusal
 from organisations_app.models import Organisation
 from organisations_app.organisations import organisation_named
 from policies_app.drafts import RightDraft, fill_limits, right_drafts
@@ -18,7 +18,7 @@ from policies_app.limits import Limits
 from policies_app.models import Policy
 from sessions_app import keys, new_keys
 from sessions_app.models import Key, KeyAccess, OrgSession
-from sessions_app.new_keys import NewKey, RowErrors
+from sessions_app.new_keys import NewKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,6 @@ def create_keys(wanted: Sequence[WantedKey], known: Known | None = None) -> list
     To be called in a transaction, for the sake of these. Raises RowErrors; then no key is saved.
     """
     known = known or Known(_organisations(wanted), read_policies(wanted))
-    if errors := {
-        at: error for at, each in enumerate(wanted) if (error := _policy_error(each.session, known.policies))
-    }:
-        raise RowErrors(errors)
     new = [_new_key(each, known.organisations[each.session.organisation_id]) for each in wanted]
     return list(zip(new, new_keys.create_keys(new, known.policies), strict=True))
 
@@ -92,7 +88,7 @@ def _new_key(wanted: WantedKey, organisation: Organisation) -> NewKey:
 def _organisations(wanted: Iterable[WantedKey]) -> dict[str, Organisation]:
     """With their sessions; those that do not exist are made."""
     ids = {each.session.organisation_id for each in wanted}
-    found = new_keys.read_all(Organisation.objects.select_related("session"), ids)
+    found = new_keys.read_all(Organisation.objects.living().select_related("session"), ids)
     return {each: found.get(each) or organisation_named(each) for each in ids}
 
 
@@ -109,8 +105,6 @@ def change_key(key: Key, draft: SessionDraft) -> None:
     """
     if draft.organisation_id != key.organisation_id:
         raise refusal("/org_id", f"must stay {key.organisation_id}: a key cannot move to another organisation", "fixed")
-    if list(draft.policies) != list(key.key_policies.values_list("policy_id", flat=True)):
-        check_policies(draft)
     fill_key(key, draft)
     keys.save_key(key, access=key_access(draft.rights), policies=list(draft.policies))
 
@@ -165,19 +159,3 @@ def fill_key(key: Key, draft: SessionDraft) -> None:
 
 def key_access(rights: Sequence[RightDraft]) -> list[KeyAccess]:
     return [KeyAccess(**right.values()) for right in rights]
-
-
-def check_policies(draft: SessionDraft) -> None:
-    """An unknown policy among several is skipped, but unknown ones alone give no access (rule 3.6).
-
-    Raises DocumentError.
-    """
-    if error := _policy_error(draft, set(Policy.objects.filter(pk__in=draft.policies).values_list("pk", flat=True))):
-        raise error
-
-
-def _policy_error(draft: SessionDraft, known: Container[str]) -> DocumentError | None:
-    if not draft.policies or any(policy in known for policy in draft.policies):
-        return None
-    names = ", ".join(draft.policies[:5])
-    return refusal("/apply_policies", f"names no policy that exists: {names}", "unknown_policy")

@@ -108,13 +108,12 @@ def explain_all(holder: Holder, apis: Sequence[Api], *, name_sharers: bool = Fal
 
 def _explanation(holder: Holder, grant: Grant, limits: tuple[ExplainedLimit, ...]) -> Explanation:
     terms = grants.terms_on(holder, grant.api_id)
-    known = {policy.id for policy in holder.policies}
     return Explanation(
         key_id=holder.key.pk,
         api_id=grant.api_id,
         refusal=grant.refusal,
         limits=limits,
-        unknown_policies=tuple(policy for policy in holder.terms.policies if policy not in known),
+        unknown_policies=holder.unknown_policies,
         inactive_policies=tuple(policy.id for policy in holder.policies if policy.is_inactive),
         meta_data=holder.meta_data,
         throttle_interval_seconds=terms.throttle_interval if terms else 0,

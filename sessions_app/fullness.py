@@ -59,12 +59,16 @@ def _end(held: Mapping[str, Snapshot], limit: QuotaLimit) -> datetime | None:
     return datetime.fromtimestamp(max(0, end_ms) / 1000, UTC)
 
 
-def fullest(keys: QuerySet[Key], percent: int, most: int) -> list[str]:
-    """Ids of those of `keys` with a quota that is used up to this percentage at least, in a period that still runs; of
-    more than `most` the fullest.
-    """
-    running = Q(ends_at__isnull=True) | Q(ends_at__gt=timezone.now())
+def fullest_counters(percent: int, now: datetime) -> QuerySet[UsageSnapshot]:
+    """Keys' own that are used up to this percentage at least, in a period that still runs; the fullest first."""
+    running = Q(ends_at=None) | Q(ends_at__gt=now)
     found = UsageSnapshot.objects.filter(running, ~Q(key_id=""), percent__gte=percent)
+    return found.order_by("-percent", "key_id")
+
+
+def fullest(keys: QuerySet[Key], percent: int, most: int) -> list[str]:
+    """Ids of those of `keys` with such a counter; of more than `most` the fullest."""
+    found = fullest_counters(percent, timezone.now())
     if keys.query.where:
         found = found.filter(key_id__in=keys.order_by().values("pk"))
-    return list(found.order_by("-percent", "key_id").values_list("key_id", flat=True)[:most])
+    return list(found.values_list("key_id", flat=True)[:most])

@@ -48,7 +48,7 @@ def compile_grant(token: str, api_id: str) -> Grant | Refusal:
     holder = _holder(credential.key, api_id) if credential else None
     # Once more: what ended a credential or a key after the versions were read will move them.
     credential = Credential.objects.filter(digest=credential.digest).first() if credential and holder else None
-    if holder is None or credential is None or holder.key.revoked_at or _has_ended(credential):
+    if holder is None or credential is None or is_gone(holder.key) or _has_ended(credential):
         _cache.discard(name)
         _remember_stranger(token, api_id, organisation_id)
         return Refusal.UNKNOWN_KEY
@@ -72,6 +72,11 @@ def _remember_stranger(token: str, api_id: str, organisation_id: str) -> None:
 
 def _holder(key: Key, api_id: str) -> Holder | None:
     return read_holders([(key.organisation_id, key.pk)], api_id).get(key.pk)
+
+
+def is_gone(key: Key) -> bool:
+    """Revoked, or waiting to be erased with its organisation."""
+    return key.revoked_at is not None or key.organisation.closed_at is not None
 
 
 def _has_ended(credential: Credential) -> bool:

@@ -91,7 +91,9 @@ def save_hours(hours: Sequence[HourOfUsage]) -> int:
     any more and left out.
     """
     alive = set(
-        Organisation.objects.filter(pk__in={hour.organisation_id for hour in hours}).values_list("pk", flat=True)
+        Organisation.objects.living()
+        .filter(pk__in={hour.organisation_id for hour in hours})
+        .values_list("pk", flat=True)
     )
     hours = [hour for hour in hours if hour.organisation_id in alive]
     days = usage_days.locked({(hour.organisation_id, _start(hour).date()) for hour in hours})

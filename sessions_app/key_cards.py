@@ -72,11 +72,10 @@ def _card(
 ) -> KeyCard:
     thresholds = merged_trigger_limits(holder.terms, holder.policies)
     credential = next(iter(key.credentials.all()), None)
-    blocked = holder.is_blocked or (holder.session is not None and holder.session.is_inactive)
     return KeyCard(
         key=key,
         hint=credential.hint if credential else "",
-        status=status_of(key, blocked=blocked, now=now),
+        status=status_of(holder, now),
         policies=tuple(names[policy.id] for policy in holder.policies if policy.id in names),
         thresholds=tuple(threshold_label(percent) for percent in thresholds),
         bars=None if quotas is None else usage_bars(quotas, names, now, thresholds),

@@ -84,7 +84,6 @@ def _lot(ids: Sequence[str]) -> Iterator[Sequence[Any]]:
 
 def _row(key: Key, holder: Holder, hint: str, quotas: list[QuotaUsage] | None, last: datetime | None) -> Sequence[Any]:
     """Of several quotas the one that is used up the most, as in the list; unknown while the store does not answer."""
-    blocked = holder.is_blocked or bool(holder.session and holder.session.is_inactive)
     fullest = max(quotas, key=lambda quota: quota.used / quota.max) if quotas else None
     unknown = "unknown" if quotas is None else "unlimited"
     return (
@@ -94,7 +93,7 @@ def _row(key: Key, holder: Holder, hint: str, quotas: list[QuotaUsage] | None, l
         key.organisation.name,
         key.application.name if key.application else "",
         " ".join(holder.policy_names.values()),
-        status_of(key, blocked=blocked, now=timezone.now()).value,
+        status_of(holder, timezone.now()).value,
         *((fullest.used, fullest.max, fullest.used * 100 // fullest.max) if fullest else (unknown, unknown, "")),
         key.expires_at,
         key.created_at,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sessions_app.models import Key
+from sessions_app.terms import Holder
 
 
 class KeyStatus(StrEnum):
@@ -14,11 +14,18 @@ class KeyStatus(StrEnum):
     INACTIVE = "inactive"
     ACTIVE = "active"
 
+    @property
+    def has_ended(self) -> bool:
+        """For good: no switch brings it back."""
+        return self in (KeyStatus.REVOKED, KeyStatus.EXPIRED)
 
-def status_of(key: Key, *, blocked: bool, now: datetime) -> KeyStatus:
-    """`blocked`: one of its policies or its organisation is inactive (rule 3.6)."""
+
+def status_of(holder: Holder, now: datetime) -> KeyStatus:
+    """Inactive is also whose policy or organisation is (rules 3.6, 6.1)."""
+    key, session = holder.key, holder.session
     if key.revoked_at is not None:
         return KeyStatus.REVOKED
     if key.expires_at is not None and key.expires_at <= now:
         return KeyStatus.EXPIRED
-    return KeyStatus.INACTIVE if key.is_inactive or blocked else KeyStatus.ACTIVE
+    is_inactive = holder.is_blocked or (session is not None and session.is_inactive)
+    return KeyStatus.INACTIVE if is_inactive else KeyStatus.ACTIVE

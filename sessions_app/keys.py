@@ -2,7 +2,7 @@
 holds from
 the next request on (rule 1.5)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from django.core.exceptions import ValidationError
@@ -48,9 +48,27 @@ def replace_access(key: Key, access: list[KeyAccess]) -> None:
     KeyAccess.objects.bulk_create(access)
 
 
-def mark_changed(key: Key) -> None:
-    """Makes a change of this key, its rights, policies or credentials effective."""
-    versions.bump(versions.key_scope(key.organisation_id, key.pk))
+@transaction.atomic
+def save_fields(several: Sequence[Key], *names: str) -> None:
+    """Saves these fields alone, of all in two statements."""
+    now = timezone.now()
+    for key in several:
+        key.updated_at = now
+    Key.objects.bulk_update(several, [*names, "updated_at"])
+    mark_changed(*several)
+
+
+@transaction.atomic
+def replace_policies(wanted: Mapping[Key, Sequence[str]]) -> None:
+    """Makes these the policies (ids in order) of each key, in four statements."""
+    KeyPolicy.objects.filter(key__in=list(wanted)).delete()
+    KeyPolicy.objects.bulk_create([row for key, ids in wanted.items() for row in applied_policies(key, ids)])
+    save_fields(list(wanted))
+
+
+def mark_changed(*several: Key) -> None:
+    """Makes changes of these keys, their rights, policies or credentials effective."""
+    versions.bump(*(versions.key_scope(key.organisation_id, key.pk) for key in several))
 
 
 @transaction.atomic
@@ -68,13 +86,19 @@ def rotate_key(key: Key, overlap_seconds: int = 0) -> str:
     return token
 
 
-@transaction.atomic
 def revoke_key(key: Key) -> None:
-    """From the next request on nobody knows this key (`unknown_key`); its history stays."""
-    if key.revoked_at is None:
+    """As revoke_keys, of one."""
+    revoke_keys([key])
+
+
+@transaction.atomic
+def revoke_keys(several: Sequence[Key]) -> None:
+    """From the next request on nobody knows these keys (`unknown_key`); their history stays."""
+    living = [key for key in several if key.revoked_at is None]
+    for key in living:
         key.revoked_at = timezone.now()
-        key.save(update_fields=["revoked_at", "updated_at"])
-    mark_changed(key)
+    save_fields(living, "revoked_at")
+    mark_changed(*(key for key in several if key not in living))
 
 
 @transaction.atomic

@@ -5,7 +5,7 @@ import secrets
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from organisations_app.models import Application, Organisation
+from organisations_app.models import Application, Job, Organisation
 from organisations_app.secret_texts import ALPHANUMERIC
 from policies_app.models import AccessRightFields, Api, LimitFields, MetaDataFields, Policy, ThresholdFields
 
@@ -212,35 +212,25 @@ class PeriodicRun(models.Model):
         return f"{self.task} at {self.ended_at}"
 
 
-class KeyJob(models.Model):
-    """The same act on many keys, done by a worker lot by lot; `items` are those still to be done."""
-
-    act = models.CharField(max_length=40)
-    given = models.JSONField(default=dict, help_text="What the act is asked for, such as a policy's id.")
-    reason = models.CharField(max_length=500, blank=True)
-    actor = models.CharField(max_length=200)
-    total = models.PositiveIntegerField(default=0)
-    done = models.PositiveIntegerField(default=0)
-    failed = models.PositiveIntegerField(default=0)
-    errors = models.JSONField(default=list, help_text="The first ones, as [key id, what went wrong].")
-    created_at = models.DateTimeField(auto_now_add=True)
-    claimed_until = models.DateTimeField(null=True, help_text="A worker is at it; when this is over, another may.")
-    finished_at = models.DateTimeField(null=True)
-
-    class Meta:
-        indexes = [
-            models.Index(fields=["created_at"], condition=models.Q(finished_at__isnull=True), name="key_job_open")
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.act} on {self.total} keys by {self.actor}"
-
-
 class KeyJobItem(models.Model):
     """A key that a job has still to act on."""
 
-    job = models.ForeignKey(KeyJob, on_delete=models.CASCADE, related_name="items")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="items", db_index=False)
     key_id = models.CharField(max_length=32)
+
+    class Meta:
+        indexes = [models.Index(fields=["job", "id"], name="key_job_item_in_order")]
 
     def __str__(self) -> str:
         return f"{self.key_id} of job {self.job_id}"
+
+    @property
+    def correction_id(self) -> str:
+        """Names what this item does to a counter, however often it is tried."""
+        return f"job-{self.job_id}-{self.pk}"
+
+    @staticmethod
+    def of_correction(correction_id: str) -> int | None:
+        """The item that a correction is of, if it is any's."""
+        kind, _, numbers = correction_id.partition("-")
+        return int(numbers.partition("-")[2]) if kind == "job" else None

@@ -6,10 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
-
 from organisations_app.tenancy import within
-from sessions_app.models import Key, UsageSnapshot
+from sessions_app.fullness import fullest_counters
+from sessions_app.models import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,7 @@ class NearKey:
 
 def nearest_to_limit(organisations: Collection[str] | None, now: datetime, count: int) -> list[NearKey]:
     """The fullest first; of these organisations, None is all. Periods that are over do not count. Two queries."""
-    running = Q(ends_at__gt=now) | Q(ends_at=None)
-    fullest = UsageSnapshot.objects.filter(running, percent__gt=0).exclude(key_id="").order_by("-percent", "key_id")
+    fullest = fullest_counters(1, now)
     living = within(Key.objects.filter(revoked_at=None), organisations, "organisation")
     if organisations is not None:
         fullest = fullest.filter(key_id__in=living.values("pk"))

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+import pgbulk
 from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db import connection, transaction
+from django.db.models import AutoField, Model, QuerySet
 from django.utils import timezone
 
 from organisations_app import versions
-from organisations_app.documents import DocumentError
+from organisations_app.documents import DocumentError, words_of
 from organisations_app.models import Application
 from organisations_app.provisioning import carried_attributes, provisioned_meta_data
 from policies_app.models import Policy
@@ -20,6 +21,7 @@ from sessions_app import strangers, tokens, tyk_hashes
 from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy
 
 VALUES_PER_STATEMENT = 2_000
+COPIED_FROM = 100  # rows
 Row = TypeVar("Row", bound=Model)
 
 
@@ -48,7 +50,7 @@ class RowErrors(ValueError):
 
     def __init__(self, errors: Mapping[int, RowError]) -> None:
         self.errors = dict(errors)
-        super().__init__("; ".join(f"{index}: {_words(error)}" for index, error in self.errors.items()))
+        super().__init__("; ".join(f"{index}: {words_of(error)}" for index, error in self.errors.items()))
 
 
 @contextmanager
@@ -58,10 +60,6 @@ def row_of_its_own() -> Iterator[None]:
         yield
     except RowErrors as errors:
         raise errors.errors[0] from None
-
-
-def _words(error: RowError) -> str:
-    return " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
 
 
 def create_keys(new: Sequence[NewKey], policies: Mapping[str, Policy] | None = None) -> list[str]:
@@ -234,8 +232,19 @@ def _save(new: Sequence[NewKey], secrets: Sequence[_Secret], ended: Sequence[str
 
 
 def _insert(model: type[Row], rows: Sequence[Row]) -> None:
-    if rows:
+    if connection.vendor == "postgresql" and len(rows) >= COPIED_FROM:
+        _copy(model, rows)
+    elif rows:
         model._default_manager.bulk_create(rows, VALUES_PER_STATEMENT)
+
+
+def _copy(model: type[Row], rows: Sequence[Row]) -> None:
+    """By COPY, which takes a third of the time. Rows whose id the database makes do not learn it."""
+    made = [field.name for field in model._meta.concrete_fields if isinstance(field, AutoField)]
+    with connection.wrap_database_errors:
+        pgbulk.copy(model._default_manager.all(), rows, exclude=made)
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias
 
 
 def applied_policies(key: Key, policies: Sequence[str]) -> list[KeyPolicy]:

@@ -46,6 +46,11 @@ class KeyShape(SessionShape):
     application_id = serializers.IntegerField(required=False, allow_null=True)
     alias = serializers.CharField(required=False, max_length=200)
     apply_policies = serializers.ListField(child=serializers.CharField(), required=False)
+    unknown_policies = serializers.ListField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="Of apply_policies, those that do not exist: they are skipped, and alone they grant nothing.",
+    )
     access_rights = serializers.DictField(child=RightShape(), required=False)
     expires = serializers.IntegerField(required=False, help_text="Unix seconds; 0 never.")
     usage = QuotaShape(many=True, read_only=True, help_text="Live; absent while the store does not answer.")

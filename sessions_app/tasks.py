@@ -7,7 +7,7 @@ import logging
 from celery import shared_task
 
 from organisations_app import versions
-from sessions_app import correction_notes, history, key_jobs
+from sessions_app import correction_notes, history
 from sessions_app.engine.names import BUCKETS
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.publishing import publish
@@ -63,15 +63,3 @@ def publish_pending() -> None:
     """Publishes configuration whose process died, or whose store was down, before it could (rule 1.5)."""
     if scopes := versions.unpublished():
         publish(scopes)
-
-
-@shared_task
-def work_on_keys(job_id: int) -> None:
-    """A turn at a job of the key admin."""
-    key_jobs.work(job_id)
-
-
-@shared_task
-def sweep_key_jobs() -> None:
-    """Jobs whose worker died, or whose wake-up call was lost."""
-    key_jobs.sweep()

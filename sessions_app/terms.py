@@ -3,7 +3,7 @@ terms.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -46,6 +46,12 @@ class Holder:
         """Of the computed session (rule 3.7)."""
         return merged_meta_data(self.terms, self.policies)
 
+    @property
+    def unknown_policies(self) -> tuple[str, ...]:
+        """Ids of policies that are applied to the key but do not exist: skipped and reported (rule 3.6)."""
+        known = {policy.id for policy in self.policies}
+        return tuple(policy for policy in self.terms.policies if policy not in known)
+
     def api_ids(self) -> tuple[str, ...]:
         """APIs that a policy or the key itself names."""
         named = [*self.terms.rights, *(api_id for policy in self.policies for api_id in policy.rights)]
@@ -85,7 +91,7 @@ def holders_with(
 
 def _holders(keys: Sequence[Key], numbers: Mapping[str, int], api_id: str | None) -> dict[str, Holder]:
     key_ids = [key.pk for key in keys]
-    applied = _applied(key_ids)
+    applied = applied_to(key_ids)
     access = _by_owner(KeyAccess.objects.filter(key__in=key_ids), "key_id", api_id)
     named = {policy for ids in applied.values() for policy in ids}
     return _joined(keys, access, applied, Policy.objects.in_bulk(named) if named else {}, numbers, api_id)
@@ -133,7 +139,16 @@ def _versions(numbers: Mapping[str, int], key: Key) -> Versions:
     )
 
 
-def _applied(key_ids: list[str]) -> defaultdict[str, list[str]]:
+def rights_and_policies(keys: Sequence[Key]) -> tuple[Mapping[str, list[KeyAccess]], Mapping[str, list[str]]]:
+    """The keys' own access rights, and the ids of their policies in order, by key id: two queries."""
+    access: defaultdict[str, list[KeyAccess]] = defaultdict(list)
+    for right in KeyAccess.objects.filter(key__in=keys):
+        access[right.key_id].append(right)
+    return access, applied_to([key.pk for key in keys])
+
+
+def applied_to(key_ids: Collection[str]) -> defaultdict[str, list[str]]:
+    """Ids of the policies that are applied to keys, in order, by key id."""
     applied: defaultdict[str, list[str]] = defaultdict(list)
     for key_id, policy_id in (
         KeyPolicy.objects.filter(key__in=key_ids).order_by("position", "id").values_list("key_id", "policy_id")

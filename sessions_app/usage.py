@@ -68,7 +68,7 @@ def organisation_quotas(organisation_ids: Iterable[str]) -> dict[str, QuotaUsage
     """
     sessions = OrgSession.objects.select_related("organisation").filter(organisation__in=list(organisation_ids))
     limits = {session: limit for session in sessions if (limit := organisation_quota(session))}
-    looks = [_bare_grant(session.organisation_id, limit) for session, limit in limits.items()]
+    looks = [bare_grant(session.organisation_id, limit) for session, limit in limits.items()]
     states = check.peek(sync_store(), snapshots, looks) if looks else []
     return {
         session.organisation_id: _usage(Source(session.limits(), "", "org"), (), state, shared=False)
@@ -78,8 +78,16 @@ def organisation_quotas(organisation_ids: Iterable[str]) -> dict[str, QuotaUsage
 
 def quota_limits(key: Key) -> dict[QuotaLimit, tuple[str, ...]]:
     """The quota counters that the key really uses, as limits, with the APIs that each counts; key-level ones first."""
-    holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
-    return {quota_of(holder, source): api_ids for source, api_ids in quota_sources(holder)}
+    return quota_limits_of([key])[key.pk]
+
+
+def quota_limits_of(keys: Iterable[Key]) -> dict[str, dict[QuotaLimit, tuple[str, ...]]]:
+    """As quota_limits, of several keys by their ids."""
+    holders = read_holders([(key.organisation_id, key.pk) for key in keys])
+    return {
+        key_id: {quota_of(holder, source): api_ids for source, api_ids in quota_sources(holder)}
+        for key_id, holder in holders.items()
+    }
 
 
 def organisation_limits(organisation: Organisation) -> list[QuotaLimit]:
@@ -153,10 +161,10 @@ def organisation_quota(session: OrgSession) -> QuotaLimit | None:
 
 
 def _look(holder: Holder, limit: QuotaLimit) -> Grant:
-    return _bare_grant(holder.key.organisation_id, limit, holder.key.pk)
+    return bare_grant(holder.key.organisation_id, limit, holder.key.pk)
 
 
-def _bare_grant(organisation_id: str, limit: QuotaLimit, key_id: str = "") -> Grant:
+def bare_grant(organisation_id: str, limit: QuotaLimit, key_id: str = "") -> Grant:
     """A grant that is only good for looking at one counter."""
     return Grant(organisation_id, names.bucket_of(organisation_id), key_id, "", Versions(0, 0, 0), (limit,), b"")
 

@@ -16,8 +16,9 @@ from policies_app.limits import PolicyTerms
 from policies_app.models import Policy
 from sessions_app.demand import batches, quotas_between
 from sessions_app.models import Key, KeyPolicy
-from sessions_app.recount import Recount, Recounted
+from sessions_app.recount import Recount
 from sessions_app.replay import Precision
+from sessions_app.tallies import Recounted, Tally
 
 DAYS = 14
 MOST_DAYS = 31
@@ -86,7 +87,8 @@ def preview(
     with `policy_from_tyk(policy_to_tyk(unsaved_policy, unsaved_rights))`.
     """
     begin = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=days)
-    recount = Recount(_terms(policy.pk, changed), quotas_between(begin, now))
+    quotas = quotas_between(begin, now)
+    recount = Recount(_terms(policy.pk, changed), quotas, Tally(quotas))
     for holders in batches(within(_keys_of(policy, begin), organisations, "organisation"), MOST_KEYS):
         recount.take(holders)
     recount.take_sharers(MOST_KEYS)
@@ -97,21 +99,21 @@ def _preview(recount: Recount, begin: datetime, end: datetime) -> Preview:
     tally, is_complete = recount.tally, recount.looked_at < MOST_KEYS
     day_count = (end.astimezone(UTC).date() - begin.date()).days + 1
     days = [begin.date() + timedelta(days=number) for number in range(day_count)]
-    precision = _worst_of(recount.precisions)
+    precision = _worst_of(tally.precisions)
     return Preview(
         begin=begin,
         end=end,
         keys=recount.keys,
-        counters=recount.counted,
-        above_now=tuple(nlargest(MOST_LISTED, recount.above, key=lambda each: (each.used - each.max, each.subject))),
-        above_now_total=len(recount.above),
+        counters=tally.counted,
+        above_now=tuple(nlargest(MOST_LISTED, tally.above, key=lambda each: (each.used - each.max, each.subject))),
+        above_now_total=len(tally.above),
         denied=tuple(DayPreview(day, tally.passed[day], tally.denied[day]) for day in days),
         denied_total=tally.denied.total(),
         passed_total=tally.passed.total(),
         refused_total=tally.refused,
         denied_unchanged_total=tally.denied_unchanged,
         admitted_at_most=tally.admitted,
-        worst=tuple(nlargest(MOST_LISTED, recount.denying, key=lambda each: (each.denied, each.subject))),
+        worst=tuple(nlargest(MOST_LISTED, tally.denying, key=lambda each: (each.denied, each.subject))),
         precision=precision,
         exactness=_exactness(precision, is_complete),
         is_complete=is_complete,

@@ -1,5 +1,6 @@
 """What all tests share: a real counter store, empty before each test that asks for it."""
 
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ import redis
 from django.conf import settings
 
 from gateway_project.store import running_store
+from sessions_app import grants, routes, strangers
 from tests.administration import SECRET, Administration, rest_client, tyk_client
 
 MARK = "test-database-of-the-gateway"
@@ -34,10 +36,32 @@ def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[redis.Redis]:
+def fresh_process() -> Iterator[None]:
+    """What this process remembers of configurations and strangers is forgotten: databases come and go with tests."""
+    _forget()
+    yield
+    _forget()
+
+
+def _forget() -> None:
+    routes.forget()
+    grants.forget()
+    strangers.forget_all()
+
+
+@pytest.fixture
+def store(store_url: str, fresh_process: None) -> Iterator[redis.Redis]:
     """A client of the store, which is empty when the test begins."""
     with _claim(store_url) as client:
         yield client
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """For hundreds of refusals: logging each with its traceback would take longer than the test."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from gateway_project.api_urls import urlpatterns
 from monitors_app.models import Delivery, Monitor, TriggerEvent
 from organisations_app import audit
 from organisations_app.admin_tokens import EVERYTHING, SCOPES, create_token
-from organisations_app.models import AdminToken, AttributeDefinition
+from organisations_app.models import AdminToken, Application, AttributeDefinition, Developer, Organisation
 from organisations_app.rest.views import UnknownPath
 from policies_app.models import Api, Policy
 from sessions_app import keys
@@ -75,6 +75,8 @@ def test_the_walk_meets_every_resource():
     walked = {door.template.split("/")[1] for door in DOORS}
     assert walked == {scope.partition(":")[0] for scope in SCOPES}
     assert {door.scope for door in DOORS} == set(SCOPES) and len(DOORS) > 60
+    assert {door.template.split("/")[1] for door in OWNED} == walked - {*FOR_ALL, "usage"}
+    assert {door.template.split("/")[1] for door in LISTS} == walked
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: f"{door.method} {door.template}")
@@ -131,7 +133,7 @@ def foreign() -> dict[str, Any]:
 
 def everything() -> list[Any]:
     """Except when a token was last used."""
-    models = (Api, Policy, Key, OrgSession, Monitor, Delivery)
+    models = (Organisation, Developer, Application, Api, Policy, Key, OrgSession, Monitor, Delivery)
     tokens = AdminToken.objects.order_by("pk").values_list("pk", "name", "scopes", "organisation_id")
     return [list(tokens), *(list(model.objects.order_by("pk").values()) for model in models)]
 

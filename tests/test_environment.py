@@ -1,5 +1,6 @@
 """The environment: defaults work, wrong values are named, secrets are made once and stay private."""
 
+import re
 import stat
 import subprocess
 import sys
@@ -33,6 +34,19 @@ def test_every_default_works(tmp_path):
     assert environment.email["EMAIL_FILE_PATH"] == str(tmp_path / "outbox")
     assert environment.public_url == "http://127.0.0.1:8000"
     assert environment.demo is True
+
+
+def test_the_readme_names_every_variable_and_no_other(tmp_path):
+    class Asked(dict[str, str]):
+        def get(self, name, default=""):
+            asked.add(name)
+            return super().get(name, default)
+
+    asked: set[str] = set()
+    read_environment(Asked(GATEWAY_VAR_DIR=str(tmp_path), DEBUG="true"))
+    table = (BASE_DIR / "README.md").read_text().partition("## Configuration")[2].partition("\n## ")[0]
+    named = {name for row in re.findall(r"^\| (`.*?) \|", table, re.M) for name in re.findall(r"`(\w+)`", row)}
+    assert named == asked
 
 
 def test_an_empty_variable_counts_as_unset(tmp_path):

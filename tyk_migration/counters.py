@@ -2,29 +2,27 @@
 units used here are never taken away: the greater number counts, so that a second run changes nothing.
 
 Usage comes from a dump of Tyk's counters, else from `quota_remaining` and `quota_renews` of the sessions. It is written
-to the counter store only, after the keys are in the database.
+to the counter store only, once the keys are in the database.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from policies_app.limits import Source as LimitSource
+from policies_app.limits import merged_trigger_limits
 from sessions_app import grants, tyk_hashes
-from sessions_app.engine import check, counters, names
-from sessions_app.engine.types import Grant, LimitName, QuotaLimit, Snapshot, StoreUnavailable, Versions
-from sessions_app.engine.wire import Call
+from sessions_app.engine import check, names
+from sessions_app.engine.types import LimitName, QuotaLimit, Snapshot, StoreUnavailable
 from sessions_app.models import OrgSession
 from sessions_app.store import sync_store
-from sessions_app.terms import Holder, read_holders
-from sessions_app.usage import organisation_quota, quota_sources, snapshots
+from sessions_app.terms import Holder
+from sessions_app.usage import bare_grant, organisation_quota, quota_sources, snapshots
 from sessions_app.watch import WatchOf, watcher
-from tyk_migration.keys import LOT
-from tyk_migration.matching import stored_keys
-from tyk_migration.names import Identity, NameRefused, identify, organisation_named_by
+from tyk_migration.names import Named, organisation_named_by
 from tyk_migration.report import Outcome, Report
-from tyk_migration.sources import Row, Source, SourceError
+from tyk_migration.sources import Row
 from tyk_migration.tyk_usage import KIND, Dump, Usage, counter_names, mirror_of, runs, usage_of
 
 CALLS_AT_ONCE = 250
@@ -48,57 +46,23 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A key's row again, now that its key is here."""
-
-    row: Row
-    identity: Identity
-
-    @property
-    def who(self) -> str:
-        return f"key {self.identity.shown} ({self.row.place})"
-
-
-@dataclass(frozen=True, slots=True)
 class CounterImport:
-    """What all lots of one import share. `advance` is told how many rows are done."""
+    """What all of one import share. With `is_held` nothing is written before `release`: keys that may still be taken
+    back must not leave counters behind. `planned` is what a dry run would have written so far, by counter.
+    """
 
     report: Report
     dump: Dump
-    hashed: str | None
+    is_held: bool = False
     watch: WatchOf = field(default_factory=lambda: cache(watcher()))
+    held: list[tuple[Sequence[Wanted], str]] = field(default_factory=list)
+    planned: dict[str, int] = field(default_factory=dict)
 
-    def of_sessions(self, rows: Source, advance: Callable[[int], object]) -> None:
-        """Of keys, and of organisations among them. Rows that cannot be read were refused before."""
-        self.report.begin(KIND)
-        lot: list[Named] = []
-        for row in rows:
-            if isinstance(row, SourceError) or not isinstance(row.content, dict):
-                continue
-            if organisation_named_by(row.name) is not None:
-                self.of_organisation(row)
-            elif named := self._named(row):
-                lot.append(named)
-            if len(lot) >= LOT:
-                self._of_lot(lot, advance)
-                lot = []
-        self._of_lot(lot, advance)
-
-    def _named(self, row: Row) -> Named | None:
-        try:
-            return Named(row, identify(row, self.hashed))
-        except NameRefused:
-            return None
-
-    def _of_lot(self, lot: Sequence[Named], advance: Callable[[int], object]) -> None:
-        keys = stored_keys([named.identity for named in lot])
-        holders = read_holders({(key.organisation_id, key.pk) for key in keys if key is not None})
-        wanted: list[Wanted] = []
-        for named, key in zip(lot, keys, strict=True):
-            if key is not None and key.pk in holders:
-                wanted += self._of_key(named, holders[key.pk])
-        self._write(wanted, lot[0].row.place if lot else "")
-        advance(len(lot))
+    def of_keys(self, keys: Iterable[tuple[Named, Holder]]) -> None:
+        """Of keys that are in the database."""
+        pairs = list(keys)
+        wanted = [each for named, holder in pairs for each in self._of_key(named, holder)]
+        self._take(wanted, pairs[0][0].row.place if pairs else "")
 
     def _of_key(self, named: Named, holder: Holder) -> Iterator[Wanted]:
         for source, api_ids in quota_sources(holder):
@@ -107,14 +71,12 @@ class CounterImport:
             if usage is None and mirror is not None:
                 usage = usage_of(mirror, source.limits.quota_max)
             if usage is not None:
-                yield Wanted(holder.key.organisation_id, self._limit(holder, source, api_ids), usage)
+                yield Wanted(holder.key.organisation_id, self._limit(holder, source), usage)
             else:
                 self.report.differ(USED_UP_OR_NEW if mirror and runs(mirror) else NOT_KNOWN, named.who)
 
-    def _limit(self, holder: Holder, source: LimitSource, api_ids: Sequence[str]) -> QuotaLimit:
-        terms = grants.terms_on(holder, api_ids[0]) if api_ids else None
-        own = terms.trigger_limits if terms else holder.terms.trigger_limits
-        organisation = holder.key.organisation
+    def _limit(self, holder: Holder, source: LimitSource) -> QuotaLimit:
+        organisation, own = holder.key.organisation, merged_trigger_limits(holder.terms, holder.policies)
         watched = grants.thresholds(source.limits.quota_max, own, self.watch(organisation.pk, "key"))
         counter = grants.key_counter(holder, source)
         return grants.quota_limit(LimitName.KEY_QUOTA, counter, source, organisation.timezone, watched)
@@ -134,12 +96,23 @@ class CounterImport:
             return
         watch = self.watch(organisation_id, "org")
         limit = replace(limit, thresholds=grants.thresholds(limit.max, tuple(session.trigger_limits), watch))
-        self._write([Wanted(organisation_id, limit, usage)], row.place)
+        self._take([Wanted(organisation_id, limit, usage)], row.place)
+
+    def _take(self, wanted: Sequence[Wanted], place: str) -> None:
+        if self.is_held:
+            self.held.append((wanted, place))
+        else:
+            self._write(wanted, place)
+
+    def release(self) -> None:
+        """Writes what was held."""
+        for wanted, place in self.held:
+            self._write(wanted, place)
 
     def _write(self, wanted: Sequence[Wanted], place: str) -> None:
         """What the store cannot take is refused; a second run makes it good."""
         try:
-            write(wanted, self.report)
+            write(wanted, self.report, self.planned)
         except StoreUnavailable as error:
             for _ in wanted:
                 self.report.count(KIND, Outcome.REFUSED)
@@ -149,7 +122,7 @@ class CounterImport:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def write(wanted: Sequence[Wanted], report: Report) -> None:
+def write(wanted: Sequence[Wanted], report: Report, planned: dict[str, int]) -> None:
     """Raises what is used to what was used in Tyk; what is used here already stays. Thresholds that are passed by that
     are taken as told: Tyk has done so.
 
@@ -157,7 +130,7 @@ def write(wanted: Sequence[Wanted], report: Report) -> None:
     """
     running = [each for each in _merged(wanted).values() if _still_runs(each)]
     for begin in range(0, len(running), CALLS_AT_ONCE):
-        _write(running[begin : begin + CALLS_AT_ONCE], report)
+        _write(running[begin : begin + CALLS_AT_ONCE], report, planned)
 
 
 def _merged(wanted: Sequence[Wanted]) -> dict[str, Wanted]:
@@ -176,32 +149,34 @@ def _still_runs(wanted: Wanted) -> bool:
     return wanted.usage.used > 0 and not (renews and 0 < wanted.usage.renews_at <= time.time())
 
 
-def _write(wanted: Sequence[Wanted], report: Report) -> None:
-    states = check.peek(sync_store(), snapshots, [_look(each) for each in wanted])
-    lacking = [each for each, (state,) in zip(wanted, states, strict=True) if state.used < _used(each)]
-    for _ in range(len(wanted) - len(lacking)):
-        report.count(KIND, Outcome.UNCHANGED)
-    if not report.is_dry:
-        sync_store().call_many([call for each in lacking for call in _calls(each)])
-    for _ in lacking:
-        report.count(KIND, Outcome.CREATED)
+def _write(wanted: Sequence[Wanted], report: Report, planned: dict[str, int]) -> None:
+    for each, before in zip(wanted, _plan(wanted, planned) if report.is_dry else _adopt(wanted), strict=True):
+        report.count(KIND, Outcome.CREATED if before < _used(each) else Outcome.UNCHANGED)
 
 
-def _look(wanted: Wanted) -> Grant:
-    bucket = names.bucket_of(wanted.organisation_id)
-    return Grant(wanted.organisation_id, bucket, "", "", Versions(0, 0, 0), (wanted.limit,), b"")
+def _plan(wanted: Sequence[Wanted], planned: dict[str, int]) -> list[int]:
+    """As _adopt, if what is planned were written. Each counter stands once in `wanted`."""
+    states = check.peek(sync_store(), snapshots, [bare_grant(each.organisation_id, each.limit) for each in wanted])
+    counters = [each.limit.counter for each in wanted]
+    before = [max(state.used, planned.get(name, 0)) for name, (state,) in zip(counters, states, strict=True)]
+    planned |= {name: max(used, _used(each)) for name, used, each in zip(counters, before, wanted, strict=True)}
+    return before
+
+
+def _adopt(wanted: Sequence[Wanted]) -> list[int]:
+    """What was used here before."""
+    return check.adopt(sync_store(), snapshots, [(each.limit, _elsewhere(each)) for each in wanted])
 
 
 def _used(wanted: Wanted) -> int:
     return min(wanted.usage.used, wanted.limit.max)
 
 
-def _calls(wanted: Wanted) -> list[Call]:
-    """A new counter begins in Tyk's period; setting it once more, or one that exists, also has it copied (rule 9.2)."""
+def _elsewhere(wanted: Wanted) -> Snapshot:
     limit, used = wanted.limit, _used(wanted)
     mark = names.source_mark(limit.source)
     fired = "".join(f";{mark}:{threshold.label}" for threshold in limit.thresholds if threshold.needed <= used)
-    return [counters.restore(limit, Snapshot(used, _start_ms(wanted), fired)), counters.assign(limit, used)]
+    return Snapshot(used, _start_ms(wanted), fired)
 
 
 def _start_ms(wanted: Wanted) -> int:

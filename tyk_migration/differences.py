@@ -107,7 +107,9 @@ def of_key(draft: SessionDraft, document: Mapping[str, Any], around: Surrounding
 
 
 def _of_policies(draft: SessionDraft, known: Sequence[PolicyDraft]) -> Iterator[str]:
-    if len(known) < len(draft.policies):
+    if draft.policies and not known:
+        yield "names only policies that do not exist: it opens nothing, as in Tyk, until one of them does"
+    elif len(known) < len(draft.policies):
         yield "names a policy that does not exist: it is skipped, as in Tyk"
     if any(policy.organisation_id != draft.organisation_id for policy in known):
         yield "a policy of another organisation is applied: Tyk refuses such a key, here it works"

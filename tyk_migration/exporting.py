@@ -12,10 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from monitors_app.models import Monitor
 from monitors_app.monitors import gateway_monitor, header_map
@@ -26,32 +27,48 @@ from policies_app.models import AccessRightFields, Api, Policy
 from policies_app.tyk import api_to_tyk, policy_to_tyk, right_to_tyk
 from sessions_app.models import Credential, Key, KeyAccess, OrgSession
 from sessions_app.queries import living_credentials
+from sessions_app.terms import rights_and_policies
 from sessions_app.tyk import ANSWERED_ONLY, org_session_to_tyk, stored_key
-from tyk_migration.matching import rights_and_policies
 from tyk_migration.names import OWN
 
 LOT = 1_000
+Row = TypeVar("Row", bound=Model)
 
 
 def export(folder: Path, organisation_id: str | None = None, *, with_secrets: bool = False) -> dict[str, int]:
-    """Writes tyk.conf, apis/, policies.json, keys.jsonl and orgs.jsonl; returns how many of each.
+    """Writes tyk.conf, apis/, policies.json, keys.jsonl and orgs.jsonl, all of them or none; returns how many of each.
 
-    The monitor belongs to the whole gateway: it is left out of one organisation's export. `with_secrets` writes header
-    values and the signing secret in clear. Raises OSError.
+    The monitor belongs to the whole gateway: it is left out of one organisation's export. What an organisation owned
+    that is being deleted is left out, too. `with_secrets` writes header values and the signing secret in clear.
+    Raises OSError.
     """
-    (folder / "apis").mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".unfinished-", dir=folder) as name:
+        counts = _write_all(Path(name), organisation_id, with_secrets)
+        for written in Path(name).iterdir():
+            written.rename(folder / written.name)
+    return counts
+
+
+def _write_all(folder: Path, organisation_id: str | None, with_secrets: bool) -> dict[str, int]:
+    (folder / "apis").mkdir()
     counts = {} if organisation_id else {"monitor": _write(folder / "tyk.conf", configuration(with_secrets))}
-    apis = within(Api.objects.order_by("pk"), organisation_id, "organisation")
+    apis = _living(Api.objects.order_by("pk"), organisation_id)
     counts["apis"] = sum(_write(folder / "apis" / f"{quote(api.pk, safe='')}.json", api_to_tyk(api)) for api in apis)
-    policies = within(Policy.objects.order_by("pk").prefetch_related("access"), organisation_id, "organisation")
+    policies = _living(Policy.objects.order_by("pk").prefetch_related("access"), organisation_id)
     documents = {policy.pk: _policy(policy) for policy in policies}
     _write(folder / "policies.json", documents)
     counts["policies"] = len(documents)
-    sessions = within(OrgSession.objects.order_by("organisation"), organisation_id, "organisation")
+    sessions = _living(OrgSession.objects.order_by("organisation"), organisation_id)
     counts["organisations"] = _write_lines(folder / "orgs.jsonl", map(_organisation, sessions.iterator()))
-    keys = within(Key.objects.filter(revoked_at__isnull=True).order_by("pk"), organisation_id, "organisation")
+    keys = _living(Key.objects.filter(revoked_at__isnull=True).order_by("pk"), organisation_id)
     counts["keys"] = _write_lines(folder / "keys.jsonl", key_rows(keys))
     return counts
+
+
+def _living(rows: QuerySet[Row], organisation_id: str | None) -> QuerySet[Row]:
+    """Of this organisation, or of all that are not being deleted."""
+    return within(rows.filter(organisation__closed_at=None), organisation_id, "organisation")
 
 
 def _write(file: Path, document: Any) -> int:

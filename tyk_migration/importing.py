@@ -1,11 +1,12 @@
 """One import: what each part needs of the others, and in which order. Tyk's data in, a report out.
 
-By default each row, and each lot of keys, stands for itself. A dry run does everything in one transaction that is
-rolled back, and writes nothing to the counter store; a strict one is rolled back if anything was refused.
+By default each row, and each lot of keys with its counters, stands for itself. A dry run does everything in one
+transaction that is rolled back, and writes nothing to the counter store; a strict one is rolled back if anything was
+refused, and writes its counters after the transaction.
 """
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from tyk_migration.catalogue import import_apis, import_policies, policies_by_id
 from tyk_migration.configuration import Configuration, import_monitor, read_configuration
 from tyk_migration.counters import CounterImport
 from tyk_migration.differences import Surroundings
+from tyk_migration.key_rows import KeyReader
 from tyk_migration.keys import KeyImport
 from tyk_migration.organisations import import_organisations
 from tyk_migration.report import EXAMPLES, Report
@@ -110,18 +112,14 @@ class _Import:
         before = set(Organisation.objects.values_list("pk", flat=True))
         if self.options.is_dry or self.options.is_strict:
             with transaction.atomic():
-                self._write_database()
-                if self.options.is_dry:
-                    self._tell_made(before)
-                    self._write_counters()
+                usage = self._write(before)
                 stands = not self.options.is_dry and not self.report.refused
                 transaction.set_rollback(not stands)
         else:
-            self._write_database()
+            usage = self._write(before)
             stands = True
         if stands:
-            self._tell_made(before)
-            self._write_counters()
+            usage.release()
             self._record()
         elif not self.options.is_dry:
             self.report.note("strict: rows were refused, so that nothing was changed")
@@ -143,48 +141,42 @@ class _Import:
         self.apis = [row for row in apis if isinstance(row, Row)]
         self.policies = [row for row in policies if isinstance(row, Row)]
 
-    def _write_database(self) -> None:
+    def _write(self, before: Set[str]) -> CounterImport:
+        """`before` are the organisations that existed. Answers with the counters, which a strict import holds back."""
         sources, options, report = self.sources, self.options, self.report
         if sources.conf and self.configuration.monitor:
             import_monitor(sources.conf, self.configuration.monitor, report)
         self.around = _surroundings(self.configuration)
+        dump = read_dump(named_rows(sources.counters), report) if sources.counters else Dump()
+        usage = CounterImport(report, dump, is_held=options.is_strict and not options.is_dry)
+        if sources.orgs or sources.keys:
+            report.begin(KIND)
         if sources.orgs:
-            import_organisations(named_rows(sources.orgs), report, self.around)
+            import_organisations(named_rows(sources.orgs), report, self.around, usage)
         if sources.apis:
             import_apis(iter(self.apis), report, options.organisation_id)
         if sources.policies:
             import_policies(iter(self.policies), report, options.organisation_id, self.around)
         self.around = replace(self.around, policies=policies_by_id())
         if sources.keys:
-            advance = self.progress("keys", sources.keys)
-            KeyImport(report, self.around, options.organisation_id, self._hashed, advance).run(named_rows(sources.keys))
+            hashed = options.hashed or self.configuration.hashed
+            reader = KeyReader(options.organisation_id, hashed)
+            keys = KeyImport(report, self.around, usage, reader, self.progress("keys", sources.keys))
+            keys.run(named_rows(sources.keys))
         if sources.keys or sources.policies:
             for text in GENERAL:
                 report.note(text)
+        self._tell_made(before)
+        self._tell_unknown(dump)
+        return usage
 
-    @property
-    def _hashed(self) -> str | None:
-        return self.options.hashed or self.configuration.hashed
-
-    def _write_counters(self) -> None:
-        """Sessions are read once more, now that their keys are here."""
-        sources, dump = self.sources, Dump()
-        if sources.counters:
-            dump = read_dump(named_rows(sources.counters), self.report)
-        usage = CounterImport(self.report, dump, self._hashed)
-        if sources.orgs:
-            self.report.begin(KIND)
-            for row in named_rows(sources.orgs):
-                if isinstance(row, Row):
-                    usage.of_organisation(row)
-        if sources.keys:
-            usage.of_sessions(named_rows(sources.keys), self.progress("counters", sources.keys))
+    def _tell_unknown(self, dump: Dump) -> None:
         if unknown := len(dump.usage) - len(dump.found):
             names = [name for name in dump.usage if name not in dump.found][:3]
             shown = ", ".join(f"{name[:12]}…" for name in names)
             self.report.note(f"{unknown} counters belong to nothing that was imported, for example {shown}")
 
-    def _tell_made(self, before: set[str]) -> None:
+    def _tell_made(self, before: Set[str]) -> None:
         made = sorted(set(Organisation.objects.values_list("pk", flat=True)) - before)
         if made:
             more = f" and {len(made) - 10} more" if len(made) > 10 else ""

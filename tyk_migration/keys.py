@@ -6,29 +6,32 @@ id: that is derived from the name that it has in Tyk.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, reset_queries, transaction
 from django.utils import timezone
 
 from organisations_app import versions
-from organisations_app.documents import DocumentError, Problem, brief, is_number
+from organisations_app.documents import DocumentError
+from organisations_app.models import Organisation
 from organisations_app.organisations import organisation_named
+from policies_app.models import Policy
 from sessions_app import strangers, tokens, tyk_hashes
+from sessions_app.documents import new_holders
 from sessions_app.drafts import SessionDraft, change_key, fill_key, key_access
 from sessions_app.models import Credential, Key
-from sessions_app.new_keys import NewKey, RowErrors, create_keys
-from sessions_app.tyk import LAST_SECOND, session_from_tyk
+from sessions_app.new_keys import NewKey, RowErrors, create_keys, read_all
+from sessions_app.terms import HOLDER, Holder, holders_of
 from tyk_migration import differences, unused
 from tyk_migration.catalogue import canonical, problems_in, refuse
-from tyk_migration.differences import MASTER_KEY, Surroundings
-from tyk_migration.matching import key_drafts, key_id, stored_keys
-from tyk_migration.names import OWN, Identity, NameRefused, identify, organisation_named_by
+from tyk_migration.counters import CounterImport
+from tyk_migration.differences import Surroundings
+from tyk_migration.key_rows import Given, KeyReader, Refused, hint_in, moment, others_of
+from tyk_migration.matching import key_drafts, stored_keys
+from tyk_migration.names import OWN
 from tyk_migration.organisations import import_organisation
 from tyk_migration.report import Outcome, Report
-from tyk_migration.sources import Row, Source, SourceError
+from tyk_migration.sources import Row, Source, read_ahead
 
 KIND = "keys"
 LOT = 1_000
@@ -40,28 +43,16 @@ WEAK_HASH = (
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """One key as its row says it."""
-
-    row: Row
-    identity: Identity
-    draft: SessionDraft
-
-    @property
-    def who(self) -> str:
-        return f"key {self.identity.shown} ({self.row.place})"
-
-
-@dataclass(frozen=True, slots=True)
 class KeyImport:
     """What all lots of one import share. `advance` is told how many rows are done."""
 
     report: Report
     around: Surroundings
-    organisation_id: str
-    hashed: str | None
+    usage: CounterImport
+    reader: KeyReader
     advance: Callable[[int], object]
-    organisations: set[str] = field(default_factory=set)  # that are known to exist
+    organisations: dict[str, Organisation] = field(default_factory=dict)  # with their sessions
+    policies: dict[str, Policy] = field(default_factory=dict)  # that keys had so far, as far as they exist
 
     def run(self, rows: Source) -> None:
         self.report.begin(KIND)
@@ -76,54 +67,34 @@ class KeyImport:
 
     def _readable(self, rows: Source) -> Iterator[Given]:
         """Rows that can be read as keys; others are refused. Sessions of organisations among them are imported."""
-        for row in rows:
-            if isinstance(row, SourceError):
-                refuse(self.report, KIND, row.place, "", [Problem("", row.reason)])
-            elif organisation_named_by(row.name) is not None:
-                import_organisation(row, self.report, self.around)
-            elif given := self._given(row):
-                yield given
-
-    def _given(self, row: Row) -> Given | None:
-        shown = ""
-        try:
-            identity = identify(row, self.hashed)
-            shown = identity.shown
-            draft = session_from_tyk(row.content, organisation_id=self.organisation_id)
-            if not draft.has_access:
-                raise DocumentError([Problem("/access_rights", MASTER_KEY)])
-            if draft.policies and not any(policy in self.around.policies for policy in draft.policies):
-                raise DocumentError([Problem("/apply_policies", f"names no policy that exists: {draft.policies[0]}")])
-            given = Given(row, identity, draft)
-            list(others_of(given))
-        except NameRefused as error:
-            refuse(self.report, KIND, row.place, shown, [Problem("", str(error))])
-        except DocumentError as error:
-            refuse(self.report, KIND, row.place, shown, list(error.problems))
-        else:
-            if identity.token and tyk_hashes.algorithm_of(identity.token):
-                self.report.differ(LOOKS_HASHED, given.who)
-            return given
-        return None
+        for row in read_ahead(map(self.reader.read, rows), LOT):
+            if isinstance(row, Refused):
+                refuse(self.report, KIND, row.place, row.shown, row.problems)
+            elif isinstance(row, Row):
+                import_organisation(row, self.report, self.around, self.usage)
+                self.organisations.clear()
+            else:
+                if row.identity.token and tyk_hashes.algorithm_of(row.identity.token):
+                    self.report.differ(LOOKS_HASHED, row.who)
+                yield row
 
     # --- one lot ------------------------------------------------------------------------------------------------------
 
     def _import(self, lot: Sequence[Given]) -> None:
         stored = stored_keys([given.identity for given in lot])
-        self._create([given for given, key in zip(lot, stored, strict=True) if key is None])
+        new = [given for given, key in zip(lot, stored, strict=True) if key is None]
         known = [(given, key) for given, key in zip(lot, stored, strict=True) if key is not None]
-        as_stored = key_drafts([key for _, key in known])
-        for given, key in known:
-            self._change(given, key, as_stored[key.pk])
+        self.usage.of_keys([*self._create(new), *self._change(known)])
 
-    def _create(self, new: list[Given]) -> None:
-        for organisation_id in {given.draft.organisation_id for given in new} - self.organisations:
-            organisation_named(organisation_id)
-            self.organisations.add(organisation_id)
+    def _create(self, new: list[Given]) -> list[tuple[Given, Holder]]:
+        """Answers with those that were made."""
+        new = self._with_owners(new)
+        self._read_policies(new)
         while new:
+            rows = [new_key(given, self.organisations[given.draft.organisation_id]) for given in new]
             try:
                 with transaction.atomic():
-                    create_keys([new_key(given) for given in new])
+                    create_keys(rows, self.policies)
                     add_credentials(new)
                     versions.bump(*strangers.ALL_SCOPES)  # a bare id or a hash does not tell which shard asks for it
             except RowErrors as error:
@@ -132,32 +103,65 @@ class KeyImport:
                 new = [given for place, given in enumerate(new) if place not in error.errors]
                 continue
             except IntegrityError as error:
-                self._create_one_by_one(new, error)
-                return
+                return self._create_one_by_one(new, error)
             for given in new:
                 self._count(given, Outcome.CREATED)
-            return
+            return self._with_holders(new, rows)
+        return []
 
-    def _create_one_by_one(self, new: list[Given], error: IntegrityError) -> None:
+    def _with_owners(self, new: Sequence[Given]) -> list[Given]:
+        """Organisations that do not exist are made. Keys of one that is being deleted are refused."""
+        refused: dict[str, ValidationError] = {}
+        for organisation_id in {given.draft.organisation_id for given in new} - set(self.organisations):
+            try:
+                organisation_named(organisation_id)
+            except ValidationError as error:
+                refused[organisation_id] = error
+                continue
+            organisation = Organisation.objects.select_related("session").get(pk=organisation_id)
+            self.organisations[organisation_id] = organisation
+        for given in new:
+            if wrong := refused.get(given.draft.organisation_id):
+                refuse(self.report, KIND, given.row.place, given.identity.shown, problems_in(wrong))
+        return [given for given in new if given.draft.organisation_id not in refused]
+
+    def _read_policies(self, new: Sequence[Given]) -> None:
+        named = {policy for given in new for policy in given.draft.policies}
+        self.policies.update(read_all(Policy.objects.all(), named - set(self.policies)))
+
+    def _with_holders(self, new: Sequence[Given], rows: Sequence[NewKey]) -> list[tuple[Given, Holder]]:
+        named = {policy for row in rows for policy in row.policies}
+        holders = new_holders(rows, {pk: self.policies[pk] for pk in named if pk in self.policies})
+        return [(given, holders[row.key.pk]) for given, row in zip(new, rows, strict=True)]
+
+    def _create_one_by_one(self, new: list[Given], error: IntegrityError) -> list[tuple[Given, Holder]]:
         """Somebody made one of these keys at this moment."""
         if len(new) == 1:
             refuse(self.report, KIND, new[0].row.place, new[0].identity.shown, problems_in(error))
-            return
-        for given in new:
-            self._create([given])
+            return []
+        return [made for given in new for made in self._create([given])]
 
-    def _change(self, given: Given, key: Key, stored: SessionDraft) -> None:
+    def _change(self, known: Sequence[tuple[Given, Key]]) -> Iterator[tuple[Given, Holder]]:
+        """Answers with those that are as their rows say now."""
+        as_stored = key_drafts([key for _, key in known])
+        taken = [(given, key) for given, key in known if self._change_one(given, key, as_stored[key.pk])]
+        ids = [key.pk for _, key in taken]
+        holders = holders_of(list(Key.objects.select_related(HOLDER).filter(pk__in=ids))) if ids else {}
+        return ((given, holders[key.pk]) for given, key in taken if key.pk in holders)
+
+    def _change_one(self, given: Given, key: Key, stored: SessionDraft) -> bool:
         if key.revoked_at is not None:
             self.report.differ("the key was revoked here: it stays so; delete it here to import it anew", given.who)
         if key.revoked_at is not None or canonical(stored) == canonical(given.draft):
             self._count(given, Outcome.UNCHANGED)
-            return
+            return True
         try:
             change_key(key, given.draft)
         except (DocumentError, ValidationError, IntegrityError) as error:
             refuse(self.report, KIND, given.row.place, given.identity.shown, problems_in(error))
-            return
+            return False
         self._count(given, Outcome.CHANGED)
+        return True
 
     def _count(self, given: Given, outcome: Outcome) -> None:
         self.report.count(KIND, outcome)
@@ -186,9 +190,9 @@ def lots(rows: Iterator[Given]) -> Iterator[list[Given]]:
 # --- making -----------------------------------------------------------------------------------------------------------
 
 
-def new_key(given: Given) -> NewKey:
+def new_key(given: Given, organisation: Organisation) -> NewKey:
     identity, draft = given.identity, given.draft
-    key = Key(id=key_id(identity), organisation_id=draft.organisation_id)
+    key = Key(id=identity.own_id, organisation=organisation)
     fill_key(key, draft)
     credential = None
     if identity.algorithm == OWN:
@@ -212,7 +216,7 @@ def add_credentials(new: Sequence[Given]) -> None:
         Credential.objects.filter(digest=digest).update(expires_at=end)
     Credential.objects.bulk_create(
         Credential(
-            key_id=key_id(given.identity),
+            key_id=given.identity.own_id,
             digest=other.identity.hash,
             pepper=other.identity.pepper,
             hint=hint_in(other.row),
@@ -221,26 +225,3 @@ def add_credentials(new: Sequence[Given]) -> None:
         for given in new
         for other in others_of(given)
     )
-
-
-def others_of(given: Given) -> Iterator[Given]:
-    """Further secrets of an exported key. Raises NameRefused."""
-    others = given.row.members.get("other_credentials")
-    if given.identity.algorithm != OWN or not isinstance(others, list):
-        return
-    for other in others:
-        if not isinstance(other, dict) or not isinstance(other.get("key_hash"), str):
-            raise NameRefused(f"other_credentials must be objects with a key_hash, not {brief(other)}")
-        row = Row(given.row.place, other["key_hash"], {}, "key_hash", other)
-        yield Given(row, identify(row, None), given.draft)
-
-
-def hint_in(row: Row) -> str:
-    return str(row.members.get("hint", ""))[:24]
-
-
-def moment(seconds: Any) -> datetime | None:
-    """Of unix seconds in a document; None for anything else."""
-    if is_number(seconds) and 0 < seconds <= LAST_SECOND:
-        return datetime.fromtimestamp(seconds, UTC)
-    return None

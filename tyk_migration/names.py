@@ -1,9 +1,12 @@
 """What a name in Tyk's storage says: whose session or counter it is, and whether it is a key or only its hash. Pure."""
 
+import hashlib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from organisations_app.secret_texts import ALPHANUMERIC
 from sessions_app import tokens, tyk_hashes
 from tyk_migration.sources import HASH_MEMBERS, Row
 
@@ -11,6 +14,7 @@ KEY_PREFIX = "apikey-"
 ORGANISATION_PREFIXES = ("orgkey.", "orgkey-")
 COUNTER_PREFIX = "quota-"
 AUTO = "auto"
+ID_LETTERS = 16
 KEY_ID = re.compile(r"key_[0-9A-Za-z]{1,28}")
 OWN = "tollgate"  # a digest of ours, from an export
 
@@ -19,7 +23,7 @@ class NameRefused(ValueError):
     """A name that cannot be taken; the message says why and what helps."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Identity:
     """A key as its row names it: the raw `token`, or a `hash` with its algorithm. An export of ours has its own digests
     as hashes, the `pepper` that they were made with, and the key's id.
@@ -32,17 +36,44 @@ class Identity:
     pepper: str = ""
     key_id: str = ""
 
-    @property
+    @cached_property
     def digests(self) -> list[str]:
         """Under which a credential of it may be stored."""
         if self.algorithm == OWN:
             return [self.hash]
         return list(tokens.names_of(self.token)) if self.token else tokens.digests_of_hash(self.algorithm, self.hash)
 
+    @cached_property
+    def own_id(self) -> str:
+        """Of its key here, by which it is found again once it was used or rotated: as it was exported, or derived from
+        the name, always the same and saying nothing about it.
+        """
+        if self.key_id:
+            return self.key_id
+        digest = hashlib.sha256(b"key id" + self.digests[0].encode()).digest()
+        number = int.from_bytes(digest) % len(ALPHANUMERIC) ** ID_LETTERS  # small numbers are divided faster
+        letters = []
+        for _ in range(ID_LETTERS):
+            number, digit = divmod(number, len(ALPHANUMERIC))
+            letters.append(ALPHANUMERIC[digit])
+        return "key_" + "".join(letters)
+
     @property
     def shown(self) -> str:
         """For a report, which must not show raw keys."""
         return tokens.hint(self.token) if self.token else f"{self.hash[:12]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A row, and the key that it is about."""
+
+    row: Row
+    identity: Identity
+
+    @property
+    def who(self) -> str:
+        return f"key {self.identity.shown} ({self.row.place})"
 
 
 def identify(row: Row, hashed: str | None) -> Identity:

@@ -9,6 +9,7 @@ from sessions_app.models import OrgSession
 from sessions_app.tyk import org_session_from_tyk
 from tyk_migration import differences, unused
 from tyk_migration.catalogue import problems_in, refuse
+from tyk_migration.counters import CounterImport
 from tyk_migration.differences import Surroundings
 from tyk_migration.names import KEY_PREFIX, organisation_named_by
 from tyk_migration.report import Outcome, Report
@@ -17,7 +18,7 @@ from tyk_migration.sources import Row, Source, SourceError
 KIND = "organisations"
 
 
-def import_organisations(rows: Source, report: Report, around: Surroundings) -> None:
+def import_organisations(rows: Source, report: Report, around: Surroundings, usage: CounterImport) -> None:
     """Organisation sessions; names may have Tyk's prefix `orgkey.`."""
     report.begin(KIND)
     for row in rows:
@@ -26,10 +27,11 @@ def import_organisations(rows: Source, report: Report, around: Surroundings) -> 
         elif row.name.startswith(KEY_PREFIX):
             refuse(report, KIND, row.place, "", [Problem("", "is a key's session: give it with --keys")])
         else:
-            import_organisation(row, report, around)
+            import_organisation(row, report, around, usage)
 
 
-def import_organisation(row: Row, report: Report, around: Surroundings) -> None:
+def import_organisation(row: Row, report: Report, around: Surroundings, usage: CounterImport) -> None:
+    """An organisation's session, and how much of its quota is used."""
     organisation_id = organisation_named_by(row.name) or row.name
     try:
         draft = org_session_from_tyk(row.content, organisation_id)
@@ -42,6 +44,7 @@ def import_organisation(row: Row, report: Report, around: Surroundings) -> None:
         report.differ(what, f"organisation {organisation_id} ({row.place})")
     for member, why in unused.members(KIND, draft.extra):
         report.ignore(KIND, member, why, organisation_id)
+    usage.of_organisation(row)
 
 
 def _take(draft: SessionDraft) -> Outcome:

@@ -12,6 +12,7 @@ from typing import Any
 
 EXAMPLES = 20
 MOST_REFUSALS = 1_000
+KINDS = ("monitor", "organisations", "apis", "policies", "keys", "counters")  # in which order they are told
 
 
 class Outcome(StrEnum):
@@ -105,9 +106,7 @@ def as_json(report: Report) -> dict[str, Any]:
     """For programs."""
     return {
         "dry_run": report.is_dry,
-        "kinds": {
-            kind: {str(outcome): tally[outcome] for outcome in Outcome} for kind, tally in report.tallies.items()
-        },
+        "kinds": {kind: {str(outcome): tally[outcome] for outcome in Outcome} for kind, tally in _tallies(report)},
         "refused": [
             {"kind": each.kind, "place": each.place, "name": each.name, "pointer": each.pointer, "reason": each.reason}
             for each in report.refusals
@@ -128,7 +127,7 @@ def as_json(report: Report) -> dict[str, Any]:
 def as_text(report: Report) -> Iterator[str]:
     """For people, line by line."""
     yield "Dry run: nothing was changed." if report.is_dry else "Import from Tyk"
-    for kind, tally in report.tallies.items():
+    for kind, tally in _tallies(report):
         counts = ", ".join(f"{tally[outcome]} {outcome}" for outcome in Outcome if tally[outcome]) or "none found"
         yield f"  {kind}: {counts}"
     yield from _section("Refused, nothing of these was taken", _refusals(report))
@@ -138,6 +137,10 @@ def as_text(report: Report) -> Iterator[str]:
     yield from _section("Notes", iter(report.notes))
     if not report.is_dry and not report.changes and not report.refused:
         yield "Everything was unchanged."
+
+
+def _tallies(report: Report) -> Iterator[tuple[str, Counter[Outcome]]]:
+    return ((kind, report.tallies[kind]) for kind in KINDS if kind in report.tallies)
 
 
 def _section(title: str, lines: Iterator[str]) -> Iterator[str]:

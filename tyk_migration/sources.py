@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from organisations_app.documents import MalformedDocument, brief, escape, parse_json
 
@@ -17,6 +19,7 @@ OWN_MEMBERS = ("key_id", "pepper", "hint", "other_credentials")
 BESIDE_CONTENT = frozenset({*NAME_MEMBERS, *OWN_MEMBERS, "algorithm", "ttl", "pttl", "expires_at", "type"})
 SINGLE_POLICY = ("access_rights", "org_id", "quota_max", "rate", "partitions")
 LONGEST_LINE = 8 * 2**20
+Item = TypeVar("Item")
 
 
 class SourceError(Exception):
@@ -184,3 +187,16 @@ def _parsed(content: Any) -> Any:
         except MalformedDocument:
             return content
     return content
+
+
+def read_ahead(rows: Iterator[Item], many: int) -> Iterator[Item]:
+    """The same, read by a thread: the next `many` while who asked for the last ones waits for a database."""
+    with ThreadPoolExecutor(1, "reader") as reader:
+        ahead = reader.submit(_next, rows, many)
+        while found := ahead.result():
+            ahead = reader.submit(_next, rows, many)
+            yield from found
+
+
+def _next(rows: Iterator[Item], many: int) -> list[Item]:
+    return list(islice(rows, many))

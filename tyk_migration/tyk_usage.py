@@ -45,7 +45,6 @@ class Dump:
 
 def read_dump(rows: Source, report: Report) -> Dump:
     """Rows such as {"key": "quota-…", "value": 17, "ttl": 3600}, or an object of values by name."""
-    report.begin(KIND)
     dump = Dump()
     for row in rows:
         usage = None if isinstance(row, SourceError) else _usage_in(row)

@@ -4,12 +4,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import action, display
 
 from monitors_app.admin.history import (
@@ -18,6 +18,7 @@ from monitors_app.admin.history import (
     ExactFilter,
     HistoryAdmin,
     about,
+    first_found,
     shown_body,
 )
 from monitors_app.api.deliveries import subject_of
@@ -27,6 +28,8 @@ from monitors_app.monitors import MASK, headers_of
 from monitors_app.webhooks import sends_masked_key
 from organisations_app import audit
 from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
+from organisations_app.admin_filters import BetweenFilter
+from organisations_app.counting import MOST_COUNTED
 from organisations_app.models import Developer
 from organisations_app.sealing import SealBroken
 
@@ -52,6 +55,11 @@ class OrganisationFilter(ExactFilter):
 
 
 class TargetFilter(ExactFilter):
+    """Rare targets are looked up by the index `delivery_of_target` and named, like rare events in `about`. Of frequent
+    ones the walk through the list keeps between the oldest and the newest: a receiver that was given up long ago would
+    be far away.
+    """
+
     title = "target host, or host:port"
     parameter_name = "target"
 
@@ -59,7 +67,18 @@ class TargetFilter(ExactFilter):
         wanted = self.value().lower()
         if not wanted:
             return queryset
-        return queryset.filter(target=wanted) if ":" in wanted else queryset.filter(target__startswith=f"{wanted}:")
+        meant = Q(target=wanted) if ":" in wanted else Q(target__startswith=f"{wanted}:")
+        sent = Delivery.objects.filter(meant).exclude(target="")
+        found = first_found(sent)
+        if len(found) <= MOST_COUNTED:
+            return queryset.filter(pk__in=found)
+        return queryset.filter(meant, **(_ends(sent) if ":" in wanted else {}))
+
+
+def _ends(rows: QuerySet[Delivery]) -> dict[str, int]:
+    """The condition that ids lie between those of the oldest and the newest of the rows."""
+    ends = rows.aggregate(pk__gte=Min("pk"), pk__lte=Max("pk"))
+    return {name: end for name, end in ends.items() if end is not None}
 
 
 @admin.register(Delivery)
@@ -72,15 +91,16 @@ class DeliveryAdmin(HistoryAdmin):
         ("monitor", AutocompleteSelectFilter),
         OrganisationFilter,
         TargetFilter,
-        ("created_at", RangeDateTimeFilter),
+        ("created_at", BetweenFilter),
     ]
     sortable_by = ["created"]
     list_select_related = ["event", "monitor"]
+    empty_text = "A delivery is made for each monitor and developer that wants to be told of a threshold event."
     search_fields = ["message_id"]
     search_help_text = "Message id, key id, organisation id, or e-mail address: whole"
     actions = ["redeliver_selected"]
     actions_detail = ["redeliver_one"]
-    change_form_outer_after_template = "monitors_app/admin/exchange.html"
+    change_form_outer_before_template = "monitors_app/admin/exchange.html"
     fields = [
         *("event_link", "state", "channel", "monitor", "subject", "attempt_count"),
         *("created_at", "first_attempt_at", "next_attempt_at", "finished_at"),
@@ -182,6 +202,7 @@ def exchange_of(delivery: Delivery) -> dict[str, Any]:
     """The request, secrets masked, and each answer to it."""
     return {
         "delivery": delivery,
+        "colour": STATUS_COLOURS[delivery.get_status_display()],
         "headers": _headers(delivery) if delivery.channel == Delivery.Channel.WEBHOOK else [],
         "body": shown_body(delivery),
         "attempts": list(delivery.attempts.order_by("number")),

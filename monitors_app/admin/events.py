@@ -6,11 +6,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from django.utils.formats import date_format
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from monitors_app.admin.history import DELIVERY_TENANCY, STATUS_COLOURS, ExactFilter, HistoryAdmin, about
 from monitors_app.models import Delivery, TriggerEvent
+from organisations_app.admin_filters import BetweenFilter
 from organisations_app.tenancy import organisations_for, within
 
 # One event reaches a monitor or a person each; who has more of them finds the rest in the list of deliveries.
@@ -31,13 +33,14 @@ class TriggerEventAdmin(HistoryAdmin):
 
     tenancy = ("organisation_id",)
     list_display = ["occurred", "kind", "about", "reached", "usage", "organisation_id"]
-    list_filter = [("kind", ChoicesDropdownFilter), OrganisationFilter, ("occurred_at", RangeDateTimeFilter)]
+    list_filter = [("kind", ChoicesDropdownFilter), OrganisationFilter, ("occurred_at", BetweenFilter)]
     sortable_by = ["occurred"]
+    empty_text = "An event is recorded when a key or an organisation reaches one of its thresholds."
     search_fields = ["key_id"]
     search_help_text = "Key id, organisation id, or alias: whole"
-    change_form_outer_after_template = "monitors_app/admin/trace.html"
+    change_form_outer_before_template = "monitors_app/admin/trace.html"
     fields = [
-        *("occurred_at", "kind", "about", "reached", "usage", "organisation_id", "key_id", "key_hint", "api_id"),
+        *("occurred_at", "kind", "about", "reached", "usage", "organisation_id", "key_id", "key_hint", "api"),
         *("source", "counter", "period", "recorded_at"),
     ]
 
@@ -56,6 +59,10 @@ class TriggerEventAdmin(HistoryAdmin):
     @display(description="Usage")
     def usage(self, event: TriggerEvent) -> str:
         return f"{event.used:,} of {event.quota_max:,}"
+
+    @display(description="API id")
+    def api(self, event: TriggerEvent) -> str:
+        return event.api_id
 
     @display(description="Period")
     def period(self, event: TriggerEvent) -> str:
@@ -93,4 +100,4 @@ def _trace(request: HttpRequest, event_id: str) -> dict[str, Any]:
 
 
 def _moment(unix_ms: int) -> str:
-    return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{date_format(datetime.fromtimestamp(unix_ms / 1000, UTC), 'DATETIME_FORMAT')} UTC"

@@ -4,14 +4,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Q
-from django.http import HttpRequest
+from django.db.models import Q, QuerySet
 from unfold.contrib.filters.admin import TextFilter
 
 from monitors_app.bodies import with_key
 from monitors_app.models import Delivery, TriggerEvent
-from organisations_app.admin_lists import MOST_COUNTED, PagedAdmin
-from organisations_app.admin_tenancy import ConfinedAdmin
+from organisations_app.admin_read_only import ReadOnlyAdmin
+from organisations_app.counting import MOST_COUNTED
 
 DELIVERY_TENANCY = ("monitor__organisation", "developer__organisation")
 STATUS_COLOURS = {
@@ -23,20 +22,8 @@ STATUS_COLOURS = {
 }
 
 
-class HistoryAdmin(PagedAdmin, ConfinedAdmin):
-    """What happened cannot be edited."""
-
-    list_filter_submit = True
+class HistoryAdmin(ReadOnlyAdmin):
     list_filter_sheet = True
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class ExactFilter(TextFilter):
@@ -52,11 +39,16 @@ def about(text: str, names: Sequence[str], event: str = "") -> Q:
     Rare ones are looked up here, each field by its index, and named: a database that guesses wrong would walk through
     the whole list for them. Frequent ones come soon on that walk.
     """
-    ways = [TriggerEvent.objects.filter(**{name: text}).order_by() for name in names]
-    found = [pk for way in ways for pk in way.values_list("pk", flat=True)[: MOST_COUNTED + 1]]
+    ways = [TriggerEvent.objects.filter(**{name: text}) for name in names]
+    found = [pk for way in ways for pk in first_found(way)]
     if len(found) <= MOST_COUNTED:
         return Q(**{f"{event}pk__in": found})
     return Q(*((f"{event}{name}", text) for name in names), _connector=Q.OR)
+
+
+def first_found(rows: QuerySet[Any]) -> list[int]:
+    """Ids of rows in the order in which an index has them: all of them, or one more than MOST_COUNTED."""
+    return list(rows.order_by().values_list("pk", flat=True)[: MOST_COUNTED + 1])
 
 
 def shown_body(delivery: Delivery) -> str:

@@ -32,10 +32,11 @@ ROTATION_TEXT = "A new signing secret is made and shown once."
 @admin.register(Monitor)
 class MonitorAdmin(PagedAdmin, AuditedAdmin):
     form = MonitorForm
-    list_display = ["name", "organisation_told", "target", "method", "event_timeout", "status"]
+    list_display = ["name", "organisation_told", "target", "http_method", "event_timeout", "status"]
     list_filter = [("organisation", AutocompleteSelectFilter), ("is_enabled", BooleanRadioFilter)]
     list_filter_submit = True
     list_select_related = ["organisation"]
+    empty_text = "A monitor tells of thresholds that keys and organisations reach, by webhook and e-mail."
     search_fields = ["name", "target_path", "organisation__name"]
     search_help_text = "Name, target or organisation"
     autocomplete_fields = ["organisation"]
@@ -58,6 +59,10 @@ class MonitorAdmin(PagedAdmin, AuditedAdmin):
     @display(description="Target", ordering="target_path")
     def target(self, monitor: Monitor) -> str:
         return monitor.target_path or "e-mails only"
+
+    @display(description="Method", ordering="method")
+    def http_method(self, monitor: Monitor) -> str:
+        return monitor.method
 
     @display(description="Status", label={"on": "success", "off": "warning", "failing": "danger"})
     def status(self, monitor: Monitor) -> str:

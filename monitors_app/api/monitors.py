@@ -18,6 +18,7 @@ from monitors_app.monitors import (
     MAX_SECRET_OVERLAP_SECONDS,
     SECRET_OVERLAP_SECONDS,
     delete_monitor,
+    gateway_monitor,
     masked_header_map,
     rotate_secret,
     save_monitor,
@@ -29,6 +30,8 @@ from organisations_app.rest.fields import NUMBER, OrganisationField, StrictModel
 from organisations_app.rest.filters import Flag
 from organisations_app.rest.refusals import Conflict, TooSoon
 from organisations_app.rest.resources import ModelResource, answer
+
+GATEWAY = "gateway"
 
 
 class HeaderMapField(serializers.DictField):
@@ -128,16 +131,21 @@ class MonitorFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 
 class MonitorViewSet(ModelResource[Monitor]):
-    """Monitors, the gateway's own among them. A change holds from the next request on."""
+    """Monitors, the gateway's own among them; `gateway` stands for its id. A change holds from the next request on."""
 
     scope = "monitors"
     kind = "monitor"
     queryset = Monitor.objects.all()
     serializer_class = MonitorSerializer
     filterset_class = MonitorFilter
-    lookup_value_regex = NUMBER
+    lookup_value_regex = f"{NUMBER}|{GATEWAY}"
     ordering = ["id"]
     ordering_fields = ["id", "name", "created_at"]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if self.kwargs.get("pk") == GATEWAY:
+            self.kwargs["pk"] = str(gateway_monitor().pk)
 
     def remove(self, row: Monitor) -> None:
         """The gateway's own can only be switched off."""

@@ -7,11 +7,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from organisations_app.admin_lists import PagedAdmin
-from organisations_app.admin_tenancy import ConfinedAdmin
+from organisations_app.admin_filters import BetweenFilter
+from organisations_app.admin_read_only import ReadOnlyAdmin
 from organisations_app.audit_lines import lines
 from organisations_app.models import AuditEntry
 
@@ -41,11 +41,10 @@ class SubjectFilter(RecentWords):
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(PagedAdmin, ConfinedAdmin):
+class AuditEntryAdmin(ReadOnlyAdmin):
     tenancy = ("organisation_id",)
     list_display = ["moment", "actor", "act", "subject", "organisation_id", "reason"]
-    list_filter = [ActionFilter, SubjectFilter, ("at", RangeDateTimeFilter)]
-    list_filter_submit = True
+    list_filter = [ActionFilter, SubjectFilter, ("at", BetweenFilter)]
     search_fields = ["actor", "action", "subject_id", "organisation_id", "reason"]
     search_help_text = "Who, what, the id of what was changed, organisation or reason"
     fields = ["moment", "actor", "act", "subject", "organisation_id", "reason", "changes"]
@@ -67,12 +66,3 @@ class AuditEntryAdmin(PagedAdmin, ConfinedAdmin):
     def changes(self, entry: AuditEntry) -> SafeString:
         context = {"lines": lines(entry.before, entry.after)}
         return render_to_string("organisations_app/admin/audit_lines.html", context)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

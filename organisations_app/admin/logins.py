@@ -18,6 +18,7 @@ from organisations_app.admin_lists import PagedAdmin
 from organisations_app.admin_tenancy import is_confined
 from organisations_app.models import StaffConfinement
 
+CONFINED_TEXT = "This login sees only these organisations and what belongs to them; with none chosen, nothing."
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 admin.site.unregister(User)
@@ -28,7 +29,9 @@ class ConfinementInline(StackedInline):
     model = StaffConfinement
     autocomplete_fields = ["organisations"]
     extra = 0
-    verbose_name_plural = "Confinement: add one to let this member of staff see only some organisations"
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(db_field, request, help_text=CONFINED_TEXT, **kwargs)
 
 
 @admin.register(User)

@@ -76,7 +76,7 @@ class OrganisationField(OwnedField):
     """`org_id`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(rows=Organisation.objects.all(), tenancy="pk", source="organisation", **options)
+        super().__init__(rows=Organisation.objects.living(), tenancy="pk", source="organisation", **options)
 
 
 def keep_identifier(identifier: str, validated_data: dict[str, Any]) -> None:

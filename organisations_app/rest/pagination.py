@@ -27,7 +27,9 @@ class Pages(CursorPagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.address = request.build_absolute_uri()
-        order = getattr(view, "sums_by", None) or self._complete(self.get_ordering(request, queryset, view), view)
+        order = getattr(view, "sums_by", None) or keysets.complete(
+            queryset.model, self.get_ordering(request, queryset, view)
+        )
         try:
             shown = keysets.page(queryset, order, self._place(request, order), self._size(request))
         except WrongPlace:
@@ -51,11 +53,6 @@ class Pages(CursorPagination):
 
     def _link(self, place: Place | None) -> str | None:
         return replace_query_param(self.address, self.cursor_query_param, keysets.written(place)) if place else None
-
-    def _complete(self, ordering: Sequence[str], view: Any) -> list[str]:
-        """The ordering, ended by what makes a row unique: `tiebreak` of the view."""
-        names = [name.removeprefix("-") for name in ordering]
-        return [*ordering, *(name for name in getattr(view, "tiebreak", ("id",)) if name not in names)]
 
     def _place(self, request: Request, order: Sequence[str]) -> Place | None:
         text = request.query_params.get(self.cursor_query_param)

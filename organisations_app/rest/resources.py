@@ -81,7 +81,6 @@ class Resource(ScopedView, GenericViewSet[Row]):
     """Rows of one model. `tenancy` are the lookups that lead from a row to the id of its organisation."""
 
     tenancy: tuple[str, ...] = ("organisation",)
-    tiebreak: tuple[str, ...] = ("id",)
     lookup_value_regex = ID
 
     def get_queryset(self) -> QuerySet[Row]:

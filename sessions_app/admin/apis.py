@@ -78,7 +78,7 @@ class TriedApiAdmin(ApiAdmin):
         context = {
             "place": place,
             "taken_by": place.taken_by if place.taken_by and place.taken_by.pk in seen else None,
-            "outer": [api for api in place.outer if api.pk in seen],
+            "outer": place.outer if place.outer and place.outer.pk in seen else None,
             "inner": [api for api in place.inner if api.pk in seen],
         }
         return TemplateResponse(request, "sessions_app/admin/api_listen_path.html", context)
@@ -107,4 +107,4 @@ def _tried(api: Api, values: dict[str, str]) -> dict[str, Any]:
 
 
 def _named(place: Any) -> list[str]:
-    return [api.pk for api in (place.taken_by, *place.outer, *place.inner) if api is not None]
+    return [api.pk for api in (place.taken_by, place.outer, *place.inner) if api is not None]

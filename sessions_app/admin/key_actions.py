@@ -16,7 +16,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 
 from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
-from organisations_app.documents import DocumentError
+from organisations_app.documents import DocumentError, words_of
 from policies_app.models import Policy
 from sessions_app.admin.key_forms import ActForm, ExtendForm, PolicyForm, RemainingForm
 from sessions_app.admin.key_panels import page_of
@@ -24,7 +24,6 @@ from sessions_app.admin.key_secrets import KeySecrets
 from sessions_app.admin.key_selections import STORE_DOWN
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.key_acts import ACTS
-from sessions_app.key_jobs import words_of
 from sessions_app.models import Key
 
 REVOKE_TEXT = "From the next request on this key is refused. Its history stays. A revoked key cannot be brought back."
@@ -144,7 +143,7 @@ class KeyActions(KeySecrets):
         """False if it is refused; the form then says why."""
         act = ACTS[asking.act]
         try:
-            words = act.do(key, actor_of(request), form.given, form.acts_upon())
+            words = act.do_one(key, actor_of(request), form.given, form.acts_upon())
         except (ValidationError, DocumentError) as error:
             _tell(form, error)
             return False

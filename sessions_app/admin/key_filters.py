@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter
 
-from organisations_app.admin_lists import MOST_COUNTED
+from organisations_app.counting import MOST_COUNTED
 from sessions_app.fullness import fullest
 from sessions_app.key_status import KeyStatus
 from sessions_app.models import Credential, Key, KeyPolicy

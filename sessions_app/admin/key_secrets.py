@@ -14,12 +14,12 @@ from django.template.response import TemplateResponse
 from unfold.decorators import action
 
 from organisations_app.admin_confirmation import Question, actor_of, ask, is_confirmed
+from organisations_app.documents import words_of
 from sessions_app import custody
 from sessions_app.admin.key_forms import RotateForm
 from sessions_app.admin.key_panels import page_of
 from sessions_app.admin.key_selections import KeySelections
 from sessions_app.key_csv import csv_answer
-from sessions_app.key_jobs import words_of
 from sessions_app.models import Key
 
 ROTATE_TEXT = "The key gets a new secret, shown once. Limits, usage and history stay."
@@ -57,7 +57,7 @@ class KeySecrets(KeySelections):
     def rotate_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponseBase | None:
         """At once only: a job could hand the secrets to nobody."""
         form = RotateForm(request.POST if is_confirmed(request) else None)
-        if self.size_of(request, queryset) > MOST_ROTATED:
+        if self.size_of(request, queryset, MOST_ROTATED) > MOST_ROTATED:
             messages.error(request, f"At most {MOST_ROTATED:,} keys are rotated together; select fewer.")
             return None
         if form.is_valid():
@@ -82,6 +82,4 @@ class KeySecrets(KeySelections):
             "page": page_of(key),
             "opens_nothing": not key.access.exists() and not key.key_policies.exists(),
         }
-        response = TemplateResponse(request, "sessions_app/admin/secret.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "sessions_app/admin/secret.html", context)

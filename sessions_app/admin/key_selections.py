@@ -5,36 +5,31 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import Form
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
-from unfold.admin import ModelAdmin
+from django.urls import reverse
 from unfold.decorators import action
 
 from organisations_app.admin_confirmation import LISTED, Question, ReasonForm, actor_of, ask, is_confirmed
-from organisations_app.documents import DocumentError
-from organisations_app.tenancy import organisations_for
+from organisations_app.admin_jobs import JobPages
+from organisations_app.admin_lists import Amount
+from organisations_app.documents import DocumentError, words_of
 from sessions_app import key_jobs
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.key_acts import ACTS
 from sessions_app.key_csv import MOST_EXPORTED, export
-from sessions_app.models import Key, KeyJob
+from sessions_app.models import Key
 
+MOST_COUNTED = 100_000  # before somebody is asked
 AT_ONCE = 200  # more would keep the browser waiting for longer than a few seconds
 STORE_DOWN = "The counter store does not answer; nothing was changed. Try again."
 EXPORT_TEXT = "A CSV file with what the list shows, and with live usage. It holds no secrets."
 MOST_TOLD = 5
 
 
-class KeySelections(ModelAdmin):
-    def get_urls(self) -> list[URLPattern]:
-        job = self.admin_site.admin_view(self.job)
-        return [path("jobs/<int:job_id>/", job, name="sessions_app_key_job"), *super().get_urls()]
-
+class KeySelections(JobPages):
     def has_reset_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("sessions_app.reset_key_quota"))
 
@@ -53,9 +48,12 @@ class KeySelections(ModelAdmin):
         actions.pop("delete_selected", None)
         return actions
 
-    def size_of(self, request: HttpRequest, keys: QuerySet[Key]) -> int:
-        """How many keys are meant; counted only where all that match are."""
-        return keys.order_by().values("pk").count() if _is_across(request) else len(_selected(request))
+    def size_of(self, request: HttpRequest, keys: QuerySet[Key], most: int) -> Amount:
+        """How many keys are meant; counted only where all that match are, and no further than `most`."""
+        if not _is_across(request):
+            return Amount.exactly(len(_selected(request)))
+        size = keys.order_by().values("pk")[: most + 1].count()
+        return Amount.exactly(size) if size <= most else Amount.more_than(most)
 
     def ask_about_selected(
         self,
@@ -67,19 +65,18 @@ class KeySelections(ModelAdmin):
         form: Form,
         is_danger: bool,
     ) -> HttpResponse:
-        size, back = self.size_of(request, keys), reverse("admin:sessions_app_key_changelist")
+        size, back = self.size_of(request, keys, MOST_COUNTED), reverse("admin:sessions_app_key_changelist")
         across = _is_across(request)
         listed = list(keys[:LISTED] if across else keys)
-        title = f"{verb}: {size:,} key{'' if size == 1 else 's'}"
+        title = f"{verb}: {size} key{'' if size == 1 else 's'}"
         question = Question(title, text, verb, back, listed, name, is_danger, size if across else 0)
         return ask(self, request, question, form)
 
     def act_on_selected(
         self, request: HttpRequest, keys: QuerySet[Key], act: str, reason: str, given: Mapping[str, Any]
     ) -> HttpResponse | None:
-        if self.size_of(request, keys) > AT_ONCE:
-            job = key_jobs.start(act, keys, actor_of(request), reason, given)
-            return HttpResponseRedirect(reverse("admin:sessions_app_key_job", args=[job.pk]))
+        if self.size_of(request, keys, AT_ONCE) > AT_ONCE:
+            return HttpResponseRedirect(self.page_of_job(key_jobs.start(act, keys, actor_of(request), reason, given)))
         self._act_at_once(request, list(keys), act, reason, given)
         return None
 
@@ -89,12 +86,11 @@ class KeySelections(ModelAdmin):
         done, refused = [], []
         for key in keys:
             try:
-                with transaction.atomic():
-                    words = ACTS[act].do(key, actor_of(request), reason, given)
-                    self.log_change(request, key, f"{ACTS[act].done}: {words}. {reason}".rstrip())
+                words = ACTS[act].do_one(key, actor_of(request), reason, given)
+                self.log_change(request, key, f"{ACTS[act].done}: {words}. {reason}".rstrip())
                 done.append(key)
             except (ValidationError, DocumentError) as error:
-                refused.append(f"{key}: {key_jobs.words_of(error)}")
+                refused.append(f"{key}: {words_of(error)}")
             except StoreUnavailable:
                 messages.error(request, f"The counter store does not answer; {len(done):,} were done before.")
                 return
@@ -106,28 +102,13 @@ class KeySelections(ModelAdmin):
     @action(description="Export as CSV …", permissions=["view"])
     def export_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponseBase | None:
         form = ReasonForm(request.POST if is_confirmed(request) else None)
-        size = self.size_of(request, queryset)
+        size = self.size_of(request, queryset, MOST_EXPORTED)
         if size > MOST_EXPORTED:
-            messages.error(request, f"At most {MOST_EXPORTED:,} keys are exported together, not {size:,}: filter more.")
+            messages.error(request, f"At most {MOST_EXPORTED:,} keys are exported together, not {size}: filter more.")
             return None
         if form.is_valid():
             return export(queryset, actor_of(request), form.given)
         return self.ask_about_selected(request, queryset, "export_selected", "Export", EXPORT_TEXT, form, False)
-
-    def job(self, request: HttpRequest, job_id: int) -> HttpResponse:
-        """How far a job is. Confined staff see their own."""
-        job = KeyJob.objects.filter(pk=job_id).first()
-        is_theirs = job is not None and job.actor == actor_of(request).name
-        if job is None or not (is_theirs or organisations_for(request.user) is None):
-            raise Http404
-        if not self.has_view_permission(request):
-            return HttpResponse(status=403)
-        context = {"job": job, "act": ACTS[job.act].done, "title": str(job), "opts": self.model._meta}
-        if request.headers.get("HX-Request"):
-            return TemplateResponse(request, "sessions_app/admin/key_job_progress.html", context)
-        return TemplateResponse(
-            request, "sessions_app/admin/key_job.html", {**self.admin_site.each_context(request), **context}
-        )
 
 
 def _is_across(request: HttpRequest) -> bool:

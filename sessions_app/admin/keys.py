@@ -25,10 +25,10 @@ from sessions_app.admin.key_inlines import KeyAccessInline, KeyPolicyInline
 from sessions_app.admin.key_panels import KeyPanels, page_of
 from sessions_app.admin.usage_lists import KeyChangeList, last_used_text, usage_cell
 from sessions_app.documents import stored_documents
-from sessions_app.key_status import KeyStatus, status_of
+from sessions_app.key_status import status_of
 from sessions_app.keys import create_key, find_credential
 from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy
-from sessions_app.terms import HOLDER, Holder
+from sessions_app.terms import HOLDER
 
 OWN_LIMITS_NOTE = "The key's own. They count where no applied policy supplies that part."
 
@@ -85,14 +85,14 @@ class KeyAdmin(KeyActions, KeyPanels, PagedAdmin, VersionedAdmin):
     @display(description="Usage")
     def usage(self, key: Any) -> str | None:
         """Of keys that can be used."""
-        return usage_cell(key) if _status_of(key) in (KeyStatus.ACTIVE, KeyStatus.INACTIVE) else None
+        return None if status_of(key.holder, timezone.now()).has_ended else usage_cell(key)
 
     @display(
         description="Status",
         label={"active": "success", "inactive": "warning", "expired": "danger", "revoked": "danger"},
     )
     def status(self, key: Any) -> str:
-        return _status_of(key).value
+        return status_of(key.holder, timezone.now()).value
 
     @display(description="Last used")
     def last_used(self, key: Any) -> str:
@@ -175,10 +175,3 @@ class KeyAdmin(KeyActions, KeyPanels, PagedAdmin, VersionedAdmin):
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         return self.show_secret(request, obj, obj.new_token, f"Key {obj} is made")
-
-
-def _status_of(key: Any) -> KeyStatus:
-    """Of a row of the list, which knows its holder."""
-    holder: Holder = key.holder
-    blocked = holder.is_blocked or bool(holder.session and holder.session.is_inactive)
-    return status_of(key, blocked=blocked, now=timezone.now())

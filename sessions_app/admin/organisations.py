@@ -17,7 +17,7 @@ from unfold.views import ChangeList
 
 from organisations_app.admin import OrganisationAdmin
 from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
-from organisations_app.admin_lists import MOST_COUNTED, Amount
+from organisations_app.admin_lists import Amount
 from organisations_app.admin_versions import VersionedAdmin
 from organisations_app.audit import Subject
 from organisations_app.models import Application, Developer, Organisation
@@ -59,12 +59,12 @@ class SessionedOrganisationAdmin(OrganisationAdmin):
             opts = model._meta
             if not request.user.has_perm(f"{opts.app_label}.view_{opts.model_name}"):
                 continue
-            rows = model._default_manager.filter(organisation=organisation_id).order_by()[: MOST_COUNTED + 1].count()
+            rows = Amount.of(model._default_manager.filter(organisation=organisation_id))
             lists = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
             owned.append(
                 {
                     "name": opts.verbose_name if rows == 1 else opts.verbose_name_plural,
-                    "count": Amount.exactly(rows) if rows <= MOST_COUNTED else Amount.more_than(MOST_COUNTED),
+                    "count": rows,
                     "url": f"{lists}?{urlencode({'organisation__id__exact': organisation_id})}",
                 }
             )

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import IntegerField, OuterRef, Subquery
+from django.db.models import OuterRef
 from django.forms import all_valid
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -16,8 +16,9 @@ from django.views.decorators.http import require_POST
 from unfold.decorators import display
 from unfold.views import ChangeList
 
-from organisations_app.admin_lists import MOST_COUNTED, Amount, KeysetChangeList
+from organisations_app.admin_lists import Amount, KeysetChangeList
 from organisations_app.admin_tenancy import seen_rows
+from organisations_app.counting import MOST_COUNTED, CountOf
 from organisations_app.documents import DocumentError
 from organisations_app.tenancy import organisations_for
 from policies_app.admin import PolicyAdmin
@@ -36,13 +37,6 @@ KEYS_SHOWN = 5
 KEYS_OFFERED = 20
 
 
-class CountOf(Subquery):
-    """How many rows a query has, which may be cut short."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
-    output_field = IntegerField()
-
-
 class PolicyChangeList(KeysetChangeList):
     """Puts `key_count` on each policy of the page: one may be applied to a million keys, so up to a bound."""
 
@@ -52,7 +46,7 @@ class PolicyChangeList(KeysetChangeList):
         page = Policy.objects.filter(pk__in=[policy.pk for policy in self.result_list]).order_by()
         counts = dict(page.annotate(keys_counted=CountOf(applied)).values_list("pk", "keys_counted"))
         for policy in self.result_list:
-            policy.key_count = _amount(counts.get(policy.pk, 0))
+            policy.key_count = Amount.counted(counts.get(policy.pk, 0))
 
 
 @admin.register(Policy)
@@ -90,11 +84,11 @@ class KeyedPolicyAdmin(PolicyAdmin):
     def _users(self, request: HttpRequest, policy_id: str) -> dict[str, Any]:
         """The newest keys that the policy is applied to, as far as the reader may see them."""
         keys = seen_rows(self.admin_site, Key, request).filter(key_policies__policy=policy_id).order_by("-created_at")
-        newest, counted = list(keys[:KEYS_OFFERED]), keys.order_by()[: MOST_COUNTED + 1].count()
+        newest = list(keys[:KEYS_OFFERED])
         return {
             "users": newest[:KEYS_SHOWN],
             "offered": newest,
-            "user_count": _amount(counted),
+            "user_count": Amount.of(keys),
             "user_list": f"{reverse('admin:sessions_app_key_changelist')}?policies__id__exact={quote(policy_id)}",
             "what_if_url": reverse("admin:policies_app_policy_what_if", args=[quote(policy_id)]),
             "subject_url": reverse("admin:policies_app_policy_subject", args=[quote(policy_id)]),
@@ -159,7 +153,3 @@ def _told(found: Preview) -> dict[str, Any]:
     totals = {row.day: (row.passed, row.denied) for row in found.denied}
     chart = draw_chart(totals, found.denied[0].day, len(found.denied))
     return {"preview": found, "chart": chart, "more_above": found.above_now_total - len(found.above_now)}
-
-
-def _amount(counted: int) -> Amount:
-    return Amount.exactly(counted) if counted <= MOST_COUNTED else Amount.more_than(MOST_COUNTED)

@@ -40,6 +40,13 @@ class LiveChangeList(KeysetChangeList):
 class KeyChangeList(LiveChangeList):
     """Puts the `holder` and the `last_hour` of use on each key, too."""
 
+    def get_filters(self, request: HttpRequest) -> Any:
+        """A policy is applied to a key once, so that filtering by one finds no key twice; Django cannot know, and
+        would compare all rows to each other.
+        """
+        *found, _may_have_duplicates, has_active = super().get_filters(request)
+        return (*found, False, has_active)
+
     def read_usage(self, rows: Sequence[Any]) -> dict[Any, list[QuotaUsage]] | None:
         holders, last = holders_of(rows), last_hours(row.pk for row in rows)
         for row in rows:

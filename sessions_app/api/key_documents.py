@@ -37,6 +37,7 @@ def _documents(
             "key_hash": secrets[key_id].digest if key_id in secrets else "",
             "key_hint": secrets[key_id].hint if key_id in secrets else "",
             "application_id": holder.key.application_id,
+            "unknown_policies": list(holder.unknown_policies),
             **{name: value for name, value in computed[key_id].items() if name in KEY_MEMBERS},
             **quotas_of(key_id, live, "usage"),
             "revoked_at": holder.key.revoked_at,

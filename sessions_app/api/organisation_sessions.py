@@ -29,7 +29,9 @@ class SessionView(ScopedView):
     scope = "organisations"
 
     def find_organisation(self, organisation_id: str) -> Organisation:
-        organisation = within(Organisation.objects.all(), self.organisations, "pk").filter(pk=organisation_id).first()
+        organisation = (
+            within(Organisation.objects.living(), self.organisations, "pk").filter(pk=organisation_id).first()
+        )
         if organisation is None:
             raise NotFound("There is no such organisation.")
         return organisation

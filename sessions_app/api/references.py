@@ -7,7 +7,7 @@ from organisations_app.documents import refusal
 from organisations_app.models import Application, Organisation
 from organisations_app.tenancy import within
 from policies_app.api import known_apis, refuse_unknown_apis
-from sessions_app.drafts import Known, WantedKey, read_policies
+from sessions_app.drafts import Known, SessionDraft, WantedKey, read_policies
 from sessions_app.new_keys import read_all
 
 NO_ACCESS = "must name at least one API, or apply_policies a policy: a key without both opens nothing"
@@ -34,14 +34,18 @@ class References:
         if draft.organisation_id not in self.known.organisations:
             raise refusal("/org_id", f"{draft.organisation_id} is no organisation that exists", "does_not_exist")
         refuse_unknown_apis({right.api_id for right in draft.rights} - had_apis - self.apis)
-        self._check_policies(set(draft.policies) - had_policies)
+        self._check_policies(draft, set(draft.policies) - had_policies)
         self._check_application(wanted.application_id, draft.organisation_id)
 
-    def _check_policies(self, named: set[str]) -> None:
-        if self.bound_to is None:
-            return
-        own = {pk for pk, policy in self.known.policies.items() if policy.organisation_id == self.bound_to}
-        if unknown := sorted(named - own):
+    def _check_policies(self, draft: SessionDraft, added: set[str]) -> None:
+        """One that does not exist is skipped (rule 3.6), but nobody means a key that opens nothing. What a bound token
+        may not see looks like what does not exist.
+        """
+        known = self.known.policies
+        if self.bound_to is not None:
+            known = {pk: policy for pk, policy in known.items() if policy.organisation_id == self.bound_to}
+        unknown = sorted(added - set(known))
+        if unknown and (self.bound_to is not None or not any(policy in known for policy in draft.policies)):
             raise refusal("/apply_policies", f"names no policy that exists: {', '.join(unknown[:5])}", "unknown_policy")
 
     def _check_application(self, application_id: int | None, organisation_id: str) -> None:
@@ -63,7 +67,7 @@ def read_references(wanted: Iterable[WantedKey], bound_to: str | None) -> Refere
 
 def _organisations(wanted: Sequence[WantedKey], bound_to: str | None) -> dict[str, Organisation]:
     """With their sessions, which the answer needs."""
-    visible = within(Organisation.objects.select_related("session"), bound_to, "pk")
+    visible = within(Organisation.objects.living().select_related("session"), bound_to, "pk")
     return read_all(visible, {each.session.organisation_id for each in wanted})
 
 

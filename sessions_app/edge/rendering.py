@@ -112,7 +112,7 @@ def _denial(decision: Decision, dialect: Dialect) -> Answer:
     first = decision.violated[0]
     if dialect == "tyk":
         return _tyk(*TYK_ERRORS[first], headers)
-    problem = {
+    members = {
         "type": QUOTA_EXCEEDED_TYPE,
         "title": QUOTA_EXCEEDED_TITLE,
         "status": 429,
@@ -120,7 +120,7 @@ def _denial(decision: Decision, dialect: Dialect) -> Answer:
         "code": CODES[first],
         "violated-policies": list(decision.violated),
     }
-    return answer_of(429, b"application/problem+json", json.dumps(problem).encode(), headers)
+    return answer_of(429, b"application/problem+json", json.dumps(members).encode(), headers)
 
 
 @lru_cache(maxsize=1000)

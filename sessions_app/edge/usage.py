@@ -31,6 +31,7 @@ from sessions_app.engine.types import (
     Refusal,
     StoreUnavailable,
 )
+from sessions_app.models import Key
 from sessions_app.store import sync_store
 from sessions_app.terms import Holder, read_holders
 from sessions_app.usage import snapshots
@@ -62,14 +63,11 @@ async def _me_answer(scope: Scope) -> Answer:
 
 
 def _limits_of(asked: tuple[str, str]) -> Answer:
-    """Of (token, caller's address). Unknown keys are braked as everywhere (rule 1.6)."""
+    """Of (token, caller's address)."""
     token, address = asked
-    if strangers.is_braked(address):
-        return _refused(Refusal.TOO_MANY_UNKNOWN_KEYS)
-    key = keys.find_by_token(token)
-    if key is None:
-        strangers.count(address)
-        return _refused(Refusal.UNKNOWN_KEY)
+    key = _braked(address, lambda: _key_of(token))
+    if isinstance(key, Refusal):
+        return _refused(key)
     holder = read_holders([(key.organisation_id, key.pk)])[key.pk]
     looks = [
         grants.grant_of(holder, api)
@@ -78,15 +76,23 @@ def _limits_of(asked: tuple[str, str]) -> Answer:
     bare = grants.grant_of(holder, Api(pk=""))  # of no API: says whether the key itself is in order
     if refusal := _refusal(bare, besides=Refusal.API_FORBIDDEN):
         return _refused(refusal)
+    return answer_of(200, b"application/json", json.dumps({"limits": _limit_rows(holder, looks)}).encode())
+
+
+def _key_of(token: str) -> Key | Refusal:
+    key = keys.find_by_token(token)
+    return Refusal.UNKNOWN_KEY if key is None or grants.is_gone(key) else key
+
+
+def _limit_rows(holder: Holder, looks: list[Grant]) -> list[dict[str, Any]]:
+    """One counter may be judged by the numbers of several policies (rule 5.5): each is a limit of the caller's."""
     states = check.peek(sync_store(), snapshots, looks) if looks else []
-    # One counter may be judged by the numbers of several policies (rule 5.5): each is a limit of the caller's.
     found: dict[tuple[LimitName, str, int, int | None], dict[str, Any]] = {}
     for grant, seen in zip(looks, states, strict=True):
         for limit, state in _paired(grant, seen):
             name = (limit.name, limit.counter, state.max, state.window_seconds)
             found.setdefault(name, _row(state, _own_api(holder, grant.api_id, limit)))
-    rows = sorted(found.values(), key=lambda row: (row["api"] or "", SHOWN_ORDER.index(row["name"])))
-    return answer_of(200, b"application/json", json.dumps({"limits": rows}).encode())
+    return sorted(found.values(), key=lambda row: (row["api"] or "", SHOWN_ORDER.index(row["name"])))
 
 
 def _own_api(holder: Holder, api_id: str, limit: Limit) -> str | None:
@@ -129,22 +135,19 @@ def _rate_limits_of(request: Request) -> Answer | None:
     if request.path[len(route.listen_path) :].rstrip("/") != RATE_LIMITS:
         return None
     token = credentials.token_in(request.headers, route.auth_header_name)
-    grant = _known(token, route.api_id, request.address) if token else Refusal.MISSING_KEY
-    refusal = _refusal(grant) if isinstance(grant, Grant) else grant
-    if refusal or isinstance(grant, Refusal):
-        return _refused(refusal or Refusal.UNKNOWN_KEY, route.auth_header_name)
+    grant = _grant_of(token, route.api_id, request.address)
+    if isinstance(grant, Refusal):
+        return _refused(grant, route.auth_header_name)
     states = check.peek(sync_store(), snapshots, [grant])[0]
     return answer_of(200, b"application/json", json.dumps(_tyk_limits(_paired(grant, states))).encode())
 
 
-def _known(token: str, api_id: str, address: str) -> Grant | Refusal:
-    """The grant, compiled now; who guesses keys is braked before the database is asked (rule 1.6)."""
-    if strangers.is_braked(address):
-        return Refusal.TOO_MANY_UNKNOWN_KEYS
-    grant = grants.compile_grant(token, api_id)
-    if grant is Refusal.UNKNOWN_KEY:
-        strangers.count(address)
-    return grant
+def _grant_of(token: str | None, api_id: str, address: str) -> Grant | Refusal:
+    """The grant, compiled now, if it opens the API."""
+    if not token:
+        return Refusal.MISSING_KEY
+    grant = _braked(address, lambda: grants.compile_grant(token, api_id))
+    return grant if isinstance(grant, Refusal) else _refusal(grant) or grant
 
 
 def _tyk_limits(looks: Iterable[Look]) -> dict[str, dict[str, float]]:
@@ -169,6 +172,16 @@ async def _answered(look: Callable[[Question], Result], question: Question) -> R
         return await in_thread(look, question)
     except (StoreUnavailable, DatabaseFailure):
         return unavailable(settings.GATEWAY_RESPONSES)
+
+
+def _braked(address: str, look: Callable[[], Result | Refusal]) -> Result | Refusal:
+    """What the look at the database finds; who guesses keys is braked before it (rule 1.6)."""
+    if strangers.is_braked(address):
+        return Refusal.TOO_MANY_UNKNOWN_KEYS
+    found = look()
+    if found is Refusal.UNKNOWN_KEY:
+        strangers.count(address)
+    return found
 
 
 def _refusal(grant: Grant, besides: Refusal | None = None) -> Refusal | None:

@@ -78,6 +78,7 @@ class _Snapshots:
 Need = Call | list[Call] | _Load | _Snapshots
 Flow = Generator[Need, Any, Result]
 
+OUTDATED = "the limit's calendar does not hold the store's time: compile it just before"
 _CACHED = _Load(Freshness.CACHED)
 
 
@@ -121,6 +122,15 @@ def assign(
     StoreUnavailable.
     """
     return _drive(_verb(limit, counters.assign(limit, used, now_ms, note), now_ms), store, snapshots)
+
+
+def adopt(
+    store: Store, snapshots: Snapshots, elsewhere: Sequence[tuple[QuotaLimit, Snapshot]], *, now_ms: int = 0
+) -> list[int]:
+    """Takes over usage that another gateway counted: what each counter holds grows to it, and never shrinks. Returns
+    the units used before, in order. Raises StoreUnavailable.
+    """
+    return _drive(_adopt(elsewhere, now_ms), store, snapshots)
 
 
 # --- flows ------------------------------------------------------------------------------------------------------------
@@ -215,7 +225,18 @@ def _verb(limit: QuotaLimit, call: Call, now_ms: int) -> Flow[int]:
             break
         snapshots: Mapping[str, Snapshot] = yield _Snapshots((limit.counter,))
         yield counters.restore(limit, snapshots.get(limit.counter, NO_SNAPSHOT), now_ms)
-    raise StoreUnavailable("the limit's calendar does not hold the store's time: compile it just before")
+    raise StoreUnavailable(OUTDATED)
+
+
+def _adopt(elsewhere: Sequence[tuple[QuotaLimit, Snapshot]], now_ms: int) -> Flow[list[int]]:
+    limits = {limit.counter: limit for limit, _ in elsewhere}
+    lost: Mapping[str, Snapshot] = yield _Snapshots(tuple(limits))
+    yield [counters.restore(limits[counter], snapshot, now_ms) for counter, snapshot in lost.items()]
+    replies = yield [counters.adopt(limit, usage, now_ms) for limit, usage in elsewhere]
+    answers = [counters.parse_verb(reply) for reply in replies]
+    if any(status is not Status.JUDGED for status, _ in answers):
+        raise StoreUnavailable(OUTDATED)
+    return [used_before for _, used_before in answers]
 
 
 def _quotas(limits: Iterable[Limit]) -> list[QuotaLimit]:

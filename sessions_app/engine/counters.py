@@ -218,13 +218,19 @@ def assign(limit: QuotaLimit, used: int, now_ms: int = 0, note: Note = NO_NOTE) 
     return make_call("assign", _verb_keys(limit), [now_ms, *note, used, *_limit_arguments(limit, 1)])
 
 
+def adopt(limit: QuotaLimit, elsewhere: Snapshot, now_ms: int = 0) -> Call:
+    """Takes over what another gateway counted: the greater count stays, so that nothing is given back or taken away."""
+    head: Arguments = [now_ms, elsewhere.used, elsewhere.period_start_ms, elsewhere.fired]
+    return make_call("adopt", _verb_keys(limit)[:2], head + _limit_arguments(limit, 1))
+
+
 def _verb_keys(limit: QuotaLimit) -> list[str]:
     bucket = names.bucket_of_counter(limit.counter)
     return [limit.counter, names.dirty(bucket), names.notes(bucket)]
 
 
 def parse_verb(reply: Reply) -> tuple[Status, int]:
-    """(status, units used before) of reset and assign."""
+    """(status, units used before) of reset, assign and adopt."""
     try:
         status = Status(reply[0])
         return status, reply[2] if status is Status.JUDGED else 0

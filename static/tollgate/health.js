@@ -4,7 +4,7 @@ async function ask() {
   if (document.hidden) return;
   try {
     const answer = await fetch(panel.dataset.url, { redirect: "error" });
-    if (!answer.ok) throw new Error(answer.statusText);
+    if (!answer.ok && answer.status !== 503) throw new Error(answer.statusText); // 503 says what is down
     const shown = await answer.text();
     if (panel.innerHTML !== shown) panel.innerHTML = shown;
   } catch {

@@ -96,7 +96,9 @@ def test_a_key_is_made_shown_once_and_revoked(page: Page, shop: Key) -> None:
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == token
 
-    page.get_by_role("link", name="Open Made in a browser").click()
+    expect(page.get_by_role("link", name="Open Made in a browser")).to_be_visible()
+    page.reload()  # shows the key, and makes no second
+    assert Key.objects.filter(alias="Made in a browser").count() == 1
     expect(page.get_by_text("10 remaining")).to_be_visible()
     assert token not in page.content()
     page.get_by_role("link", name="Revoke").click()

@@ -1,6 +1,6 @@
 """The admin of events and deliveries: no raw key on any page, history stays as it was, and sending again."""
 
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -158,14 +158,71 @@ def test_deliveries_to_an_address_are_found(admin_client: Client, delivery: Deli
         assert [row.pk for row in shown] == found
 
 
-def test_deliveries_of_one_monitor_or_one_day_are_found(admin_client: Client, delivery: Delivery) -> None:
+def test_deliveries_of_one_monitor_are_found(admin_client: Client, delivery: Delivery) -> None:
     other = Monitor.objects.create(name="Other")
     mine = more_of(delivery, monitor=other)
     shown = admin_client.get(f"{DELIVERIES}?monitor__id__exact={other.pk}").context["cl"].result_list
     assert [row.pk for row in shown] == [mine.pk]
-    Delivery.objects.filter(pk=mine.pk).update(created_at=timezone.now() - timedelta(days=9))
-    until = (timezone.now() - timedelta(days=8)).strftime("created_at_to_0=%Y-%m-%d&created_at_to_1=00:00:00")
-    assert [row.pk for row in admin_client.get(f"{DELIVERIES}?{until}").context["cl"].result_list] == [mine.pk]
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("created_at_to_0=2026-03-09&created_at_to_1=12:00:00", ["old"]),
+        ("created_at_to_0=2026-03-09&created_at_to_1=11:59:59", []),
+        ("created_at_to_0=2026-03-09", ["old"]),
+        ("created_at_from_0=2026-03-10", ["new"]),
+        ("created_at_from_0=2026-03-09&created_at_to_0=2026-03-09", ["old"]),
+        ("created_at_from_0=2026-03-09&created_at_from_1=12:00:00", ["new", "old"]),
+        ("created_at_from_1=12:00:00", []),
+        ("created_at_from_0=yesterday", []),
+    ],
+)
+def test_deliveries_are_found_by_the_moment(
+    admin_client: Client, delivery: Delivery, query: str, found: list[str]
+) -> None:
+    rows = {"old": more_of(delivery), "new": delivery}
+    for name, day in (("old", 9), ("new", 10)):
+        at = datetime(2026, 3, day, 12, tzinfo=UTC)
+        Delivery.objects.filter(pk=rows[name].pk).update(created_at=at)
+    shown = admin_client.get(f"{DELIVERIES}?{query}").context["cl"].result_list
+    assert {row.pk for row in shown} == {rows[name].pk for name in found}
+
+
+@pytest.mark.parametrize("most", [1, 1_000])
+@pytest.mark.parametrize("target", ["slow.example", "slow.example:8443"])
+def test_many_deliveries_to_a_target_are_found_like_few(
+    admin_client: Client, delivery: Delivery, most: int, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitors_app.admin.deliveries.MOST_COUNTED", most)
+    monkeypatch.setattr("monitors_app.admin.history.MOST_COUNTED", most)
+    rows = [more_of(delivery, target="slow.example:8443") for _ in range(3)]
+    more_of(delivery, target="slow.example.org:8443")
+    shown = admin_client.get(f"{DELIVERIES}?target={target}").context["cl"].result_list
+    assert {row.pk for row in shown} == {row.pk for row in rows}
+
+
+@pytest.mark.parametrize("most", [1, 1_000])
+def test_deliveries_to_a_target_are_looked_up_by_its_index(
+    admin_client: Client, delivery: Delivery, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is on big tables: on PostgreSQL small ones are read whole unless that is forbidden."""
+    monkeypatch.setattr("monitors_app.admin.deliveries.MOST_COUNTED", most)
+    monkeypatch.setattr("monitors_app.admin.history.MOST_COUNTED", most)
+    for _ in range(3):
+        more_of(delivery, target="slow.example:8443")
+    with CaptureQueriesContext(connection) as queries:
+        admin_client.get(f"{DELIVERIES}?target=slow.example:8443")
+    lookups = [query["sql"] for query in queries if "slow.example:8443" in query["sql"] and "JOIN" not in query["sql"]]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        plans = []
+        for sql in lookups[: 1 if most > 1 else 2]:
+            cursor.execute(f"{'EXPLAIN' if connection.vendor == 'postgresql' else 'EXPLAIN QUERY PLAN'} {sql}")
+            plans.append(str(cursor.fetchall()))
+    assert len(plans) == (1 if most > 1 else 2) and all("delivery_of_target" in plan for plan in plans), plans
 
 
 def test_all_that_a_filter_found_are_sent_again(

@@ -11,7 +11,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from monitors_app import lookups, monitors, transports
+from monitors_app import lookups, transports
+from monitors_app.targets import target_path_error
 from monitors_app.transports import TransportError, Webhook
 
 HOSTS = [
@@ -172,11 +173,11 @@ def test_a_name_server_that_hangs_holds_nobody_longer_than_connecting_may_take(m
 @pytest.mark.parametrize("port", [22, 25, 465, 2375, 2379, 3306, 5432, 6379, 9200, 11211])
 def test_ports_of_other_protocols_are_refused_when_saved_and_when_connected_to(port, settings):
     settings.GATEWAY_WEBHOOK_ALLOWED_NETS = (ip_network("127.0.0.0/8"),)
-    assert f"port {port}" in monitors.target_path_error(f"http://hooks.example:{port}/")
+    assert f"port {port}" in target_path_error(f"http://hooks.example:{port}/")
     with pytest.raises(TransportError, match=f"port {port}"):
         post(f"http://127.0.0.1:{port}/")
 
 
 @pytest.mark.parametrize("port", [80, 443, 8000, 8080, 8443, 30000])
 def test_ports_where_receivers_listen_are_fine(port):
-    assert monitors.target_path_error(f"https://hooks.example:{port}/") == ""
+    assert target_path_error(f"https://hooks.example:{port}/") == ""

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from monitors_app import ledger
 from monitors_app.models import Delivery, EmailPreference, TriggerEvent
 from monitors_app.monitors import save_monitor
+from organisations_app.models import Organisation
 from tests.factories import (
     AcmeFactory,
     AdminFactory,
@@ -97,6 +99,14 @@ def test_nobody_is_mailed_who_is_inactive_without_address_or_unsubscribed(hook, 
     AdminFactory.create(user=PersonFactory.create(username="mute", email=""))
     ledger.record([crossing(), crossing(kind="org", counter="tg:{b17}:c:o:acme")])
     assert [recipient for channel, recipient in recipients() if channel == "email"] == ["admin-of-acme@example.com"]
+
+
+@pytest.mark.parametrize("kind", ["key", "org"])
+def test_people_of_an_organisation_that_is_being_deleted_are_not_mailed(kind, hook, crossing):
+    """Its crossings of before may still wait in the store."""
+    Organisation.objects.update(closed_at=timezone.now())
+    ledger.record([crossing(kind=kind)])
+    assert {channel for channel, _ in recipients()} == {"webhook"}
 
 
 def test_a_key_without_application_has_nobody_to_mail(hook, crossing):

@@ -111,3 +111,11 @@ def test_a_wrong_section_is_refused_where_it_is_wrong_and_changes_nothing(rest, 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE"])
 def test_there_is_always_exactly_one(rest, method):
     assert rest.refused(method, "/monitors/gateway", {})[0] == 405
+
+
+def test_gateway_stands_for_the_id_of_the_gateways_monitor(rest):
+    rest.done("PUT", "/monitors/gateway", SECTION)
+    assert rest.done("POST", "/monitors/gateway/rotate-secret")["is_gateway"]
+    code, problem = rest.refused("DELETE", "/monitors/gateway/rotate-secret")
+    assert code == 405, problem
+    assert rest.ask("POST", "/monitors/gateway/test").status_code != 404

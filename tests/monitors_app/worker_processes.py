@@ -13,20 +13,24 @@ from django.db import connection
 from gateway_project.environment import BASE_DIR
 from tests.sessions_app.edge.conftest import database_url
 
+ALL_QUEUES = "relay,deliveries,mail,housekeeping"
+
 
 class WorkerProcess:
-    """One worker of all queues, as `manage.py up` starts its own. Ready when it says so in its log."""
+    """One worker of all queues, as `manage.py up` starts its own. Ready when it says so in its log. The broker is the
+    store unless another one is given.
+    """
 
-    def __init__(self, log: Path, threads: int = 8) -> None:
+    def __init__(self, log: Path, threads: int = 8, *, broker: str = "", queues: str = ALL_QUEUES) -> None:
         command = [
             *(sys.executable, "-m", "celery", "--quiet", "--app", "gateway_project", "worker"),
-            *("--pool", "threads", "--concurrency", str(threads), "--queues", "relay,deliveries,mail,housekeeping"),
+            *("--pool", "threads", "--concurrency", str(threads), "--queues", queues),
             *("--without-gossip", "--without-mingle", "--loglevel", "INFO"),
         ]
         environment = {
             **os.environ,
             "DATABASE_URL": database_url(),
-            "CELERY_BROKER_URL": settings.GATEWAY_STORE_URL,
+            "CELERY_BROKER_URL": broker or settings.GATEWAY_STORE_URL,
             "DJANGO_SETTINGS_MODULE": "gateway_project.settings",
             "GATEWAY_WEBHOOK_ALLOWED_NETS": "127.0.0.0/8",
             "GATEWAY_DEMO": "0",
@@ -56,11 +60,12 @@ class WorkerProcess:
                 self.kill()
 
 
-def publish(task: str, *arguments: int, queue: str) -> None:
+def publish(task: str, *arguments: int, queue: str, app: str = "monitors_app", broker: str = "") -> None:
     """Into the real broker: the tests' own is in memory."""
-    publisher = Celery("publisher", broker=settings.GATEWAY_STORE_URL, set_as_current=False)
-    with publisher.connection_for_write(settings.GATEWAY_STORE_URL) as broker:
-        publisher.send_task(f"monitors_app.tasks.{task}", args=arguments, queue=queue, connection=broker)
+    url = broker or settings.GATEWAY_STORE_URL
+    publisher = Celery("publisher", broker=url, set_as_current=False)
+    with publisher.connection_for_write(url) as connection:
+        publisher.send_task(f"{app}.tasks.{task}", args=arguments, queue=queue, connection=connection)
 
 
 def look_again() -> None:

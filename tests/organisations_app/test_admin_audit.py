@@ -154,6 +154,13 @@ def test_a_password_is_told_as_set_and_never_shown(root: Client) -> None:
     assert secret not in kept and "pbkdf2" not in kept and "password" not in kept
 
 
+def test_a_confinement_says_what_it_does(root: Client) -> None:
+    staff = User.objects.create_user("sam", is_staff=True)
+    assert (
+        "This login sees only these organisations" in root.get(f"/admin/auth/user/{staff.pk}/change/").content.decode()
+    )
+
+
 def test_a_confinement_is_told_on_its_user(root: Client) -> None:
     AcmeFactory.create()
     staff = User.objects.create_user("sam", is_staff=True)

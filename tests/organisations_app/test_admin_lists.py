@@ -116,15 +116,22 @@ def test_a_wrong_place_in_the_address_shows_the_list_with_a_warning(admin_client
 def test_no_list_counts_beyond_its_bound_or_skips_rows(admin_client: Client, keys: list[Key], monkeypatch: Any) -> None:
     monkeypatch.setattr("sessions_app.admin.keys.KeyAdmin.list_per_page", 5)
     monkeypatch.setattr("organisations_app.admin_lists.MOST_COUNTED", 10)
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         html = admin_client.get(LIST).content.decode()
     assert "more than 10 keys" in html or "about" in html
     statements = [query["sql"] for query in queries.captured_queries]
     assert not any(" OFFSET " in statement for statement in statements)
     counts = [statement for statement in statements if "COUNT(" in statement and "sessions_app_key" in statement]
     assert counts and all(re.search(r"LIMIT 11\b", statement) for statement in counts)
+
+
+def test_the_databases_estimate_is_of_the_whole_table(admin_client: Client, keys: list[Key], monkeypatch: Any) -> None:
+    monkeypatch.setattr("sessions_app.admin.keys.KeyAdmin.list_per_page", 5)
+    monkeypatch.setattr("organisations_app.admin_lists.estimated_rows", lambda rows: 1_234_567)
+    assert "about 1,230,000" not in admin_client.get(LIST).content.decode(), "all are counted"
+    monkeypatch.setattr("organisations_app.admin_lists.MOST_COUNTED", 10)
+    assert "about 1,230,000 keys" in admin_client.get(LIST).content.decode()
+    assert "more than 10 keys" in admin_client.get(f"{LIST}?status=active").content.decode()
 
 
 @pytest.mark.parametrize(
@@ -134,6 +141,8 @@ def test_no_list_counts_beyond_its_bound_or_skips_rows(admin_client: Client, key
         (Amount.about(1_004_321), "about 1,000,000"),
         (Amount.about(5_678), "about 5,680"),
         (Amount.more_than(1_000), "more than 1,000"),
+        (Amount.counted(1_000), "1,000"),
+        (Amount.counted(1_001), "more than 1,000"),
     ],
 )
 def test_numbers_say_how_exactly_they_are_known(amount: Amount, words: str) -> None:

@@ -9,6 +9,7 @@ from organisations_app.documents import (
     MalformedDocument,
     Problem,
     Reader,
+    brief,
     parse_json,
     parse_object,
     problems_of,
@@ -100,3 +101,8 @@ def test_djangos_errors_become_problems_where_the_member_stands():
         Problem("", "no"),
     ]
     assert problems_of(ValidationError("alone")) == [Problem("", "alone")]
+
+
+def test_a_value_in_a_message_is_short_and_can_be_sent():
+    assert brief({"a": [1, "é"]}) == '{"a": [1, "é"]}'
+    assert len(brief("x" * 1000)) == 58 and brief("\ud800").encode() == b'"\\ud800"'

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ print(json.dumps([answer.status_code, answer.json(), answer.headers.get("Idempot
 
 
 @pytest.fixture
-def senders(tmp_path: Path, store: Any) -> Any:
+def senders(tmp_path: Path, store: Any) -> Iterator[list[subprocess.Popen[str]]]:
     environment = {
         **os.environ,
         "DATABASE_URL": database_url(),
@@ -46,14 +48,13 @@ def senders(tmp_path: Path, store: Any) -> Any:
         "GATEWAY_DEMO": "0",
     }
     command = [sys.executable, "-W", "ignore", "-c", SENDER, str(tmp_path / "go"), SECRET]
-    started = [
-        subprocess.Popen(command, cwd=BASE_DIR, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(SENDERS)
-    ]
-    yield started
-    for process in started:
-        process.kill()
-        process.wait(10)
+    with ExitStack() as leaving:
+        started = []
+        for _ in range(SENDERS):
+            sender = subprocess.Popen(command, cwd=BASE_DIR, env=environment, stdout=subprocess.PIPE, text=True)
+            started.append(leaving.enter_context(sender))  # closes its pipe and waits for it
+            leaving.callback(sender.kill)  # comes first
+        yield started
 
 
 @pytest.mark.django_db(transaction=True)

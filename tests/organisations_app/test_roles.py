@@ -1,8 +1,6 @@
 """The groups that a fresh database has, and what their members can do in the admin."""
 
-import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
@@ -19,7 +17,7 @@ from sessions_app.models import Key, OrgSession
 from tests.admin_pages import submit
 from tests.factories import AcmeFactory, MemberFactory
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store", "quiet")]
 
 KEY = "/admin/sessions_app/key/key_shop/"
 
@@ -28,14 +26,6 @@ KEY = "/admin/sessions_app/key/key_shop/"
 def groups() -> None:
     """A test that empties the whole database empties what migrations put there."""
     make_roles(Group, Permission)
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Refusals are logged with their tracebacks, which takes longer than the test."""
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture

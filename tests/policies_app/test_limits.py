@@ -17,6 +17,13 @@ REFUSED = {
     "rate not a number": ({"rate": float("nan")}, "rate", "a number"),
     "rate infinite": ({"rate": float("inf")}, "rate", "a number"),
     "per text": ({"per": "1"}, "per", "a number"),
+    "rate too low": (
+        {"rate": -3.0},
+        "rate",
+        "must be a number of requests (0 or less is no rate limit) between -1 and 1,000,000,000, not -3",
+    ),
+    "quota_max too high": ({"quota_max": 10**16}, "quota_max", "1,000,000,000,000,000, not 10,000,000,000,000,000"),
+    "threshold too precise": ({"trigger_limits": [100.5]}, "trigger_limits", "between 0 and 100, not 100.5"),
     "period unknown": ({"quota_period": "year"}, "quota_period", "rolling, day, week, month"),
     "anchor 0": ({"quota_anchor_day": 0}, "quota_anchor_day", "between 1 and 31"),
     "anchor 32": ({"quota_anchor_day": 32}, "quota_anchor_day", "between 1 and 31"),

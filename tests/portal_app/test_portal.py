@@ -140,13 +140,15 @@ def test_a_key_has_a_page_with_limits_history_and_events(portal: Client, member:
     key = make_key(member, "Shop")
     now = timezone.now()
     UsageHour.objects.create(organisation=member.organisation, key=key, api_id="orders", hour=now, passed=41, denied=3)
-    TriggerEvent.objects.create(
-        kind="key", counter="c", period_start_ms=1, source="free", threshold="80", organisation_id="acme",
-        key_id=key.pk, used=8, quota_max=10, occurred_at=now,
-    )  # fmt: skip
+    for key_id, used in ((key.pk, 8), (make_key(member, "Other").pk, 9)):
+        TriggerEvent.objects.create(
+            kind="key", counter=key_id, period_start_ms=1, source="free", threshold="80", organisation_id="acme",
+            key_id=key_id, used=used, quota_max=10, occurred_at=now,
+        )  # fmt: skip
     html = portal.get(page(key)).content.decode()
     for text in ("/orders/", "10 requests per minute", "5 requests per second", "41 passed", "3 denied", "8 of 10"):
         assert text in html
+    assert "9 of 10" not in html
 
 
 def test_pages_work_without_the_store(portal: Client, member: Developer, free: Policy, settings: Any) -> None:

@@ -10,7 +10,6 @@ from django.test import Client
 from organisations_app.models import StaffConfinement
 from policies_app import catalogue
 from policies_app.models import Api
-from sessions_app import grants, routes
 from sessions_app.edge import trial
 from sessions_app.keys import create_key
 from sessions_app.models import Key, KeyAccess
@@ -20,12 +19,6 @@ from tests.sessions_app.edge.upstream import Upstream
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("store")]
 
 APIS = "/admin/policies_app/api/"
-
-
-@pytest.fixture(autouse=True)
-def forget() -> None:
-    grants.forget()
-    routes.forget()
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +74,12 @@ def tried(client: Client, **values: str) -> str:
 )
 def test_a_path_is_judged_as_it_is_typed(admin_client: Client, orders: Api, path: str, words: str) -> None:
     assert words in says(admin_client, path)
+
+
+def test_only_the_nearest_api_above_a_path_loses_requests(admin_client: Client, orders: Api) -> None:
+    api("shop", "/shop/"), api("eu", "/shop/eu/")
+    shown = says(admin_client, "/shop/eu/berlin/")
+    assert "/shop/eu/" in shown and "(/shop/)" not in shown
 
 
 def test_an_apis_own_path_is_free_for_itself(admin_client: Client, orders: Api) -> None:

@@ -17,14 +17,7 @@ from sessions_app.engine.types import Grant, LimitName, QuotaLimit, RateLimit, R
 from sessions_app.models import Key, KeyAccess, OrgSession
 from sessions_app.watch import Watch
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def fresh_cache():
-    grants.forget()
-    yield
-    grants.forget()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("fresh_process")]
 
 
 @pytest.fixture

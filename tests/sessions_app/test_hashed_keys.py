@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from organisations_app import versions
 from organisations_app.models import Organisation
 from policies_app.models import Api
-from sessions_app import grants, keys, routes, strangers, tokens, tyk_hashes
+from sessions_app import keys, strangers, tokens, tyk_hashes
 from sessions_app.edge.judging import judge
 from sessions_app.edge.loading import Request
 from sessions_app.engine.types import Outcome, Refusal
@@ -22,16 +22,12 @@ TOKEN = base64.b64encode(b'{"org":"acme","id":"8f2f2d0e9c1b4a6f","h":"murmur64"}
 
 @pytest.fixture(autouse=True)
 def acme(store):
-    routes.forget()
-    grants.forget()
-    strangers.forget_all()
     acme = Organisation.objects.create(id="acme", name="Acme")
     globex = Organisation.objects.create(id="globex", name="Globex")
     Api.objects.create(id="a", organisation=acme, name="a", listen_path="/a/")
     Api.objects.create(id="g", organisation=globex, name="g", listen_path="/g/")
     assert judged("warm-up").refusal is Refusal.UNKNOWN_KEY
-    yield acme
-    strangers.forget_all()
+    return acme
 
 
 def judged(token: str, path: str = "/a/"):

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from organisations_app.models import AuditEntry, Organisation
 from policies_app.models import Api, Policy, PolicyAccess
+from policies_app.periods import period_starts_ms
 from sessions_app import history
 from sessions_app.engine.names import BUCKETS
 from sessions_app.keys import create_key
@@ -171,6 +172,20 @@ def test_keys_are_found_by_how_full_they_are(admin_client: Client, key: Any, use
     assert len(admin_client.get(f"{LIST}?used={used}").context["cl"].result_list) == found
     UsageSnapshot.objects.update(ends_at=timezone.now() - timedelta(seconds=1))
     assert admin_client.get(f"{LIST}?used={used}").context["cl"].result_list == []
+
+
+@pytest.mark.parametrize("period", ["rolling", "day", "endless"])
+def test_a_snapshot_says_when_its_period_ends(key: Any, acme: Organisation, period: str) -> None:
+    limits: Any = {"rolling": {"quota_renewal_rate": 600}, "day": {"quota_period": "day"}, "endless": {}}[period]
+    Policy.objects.filter(pk="pro").update(rate=0, per=0, **{"quota_renewal_rate": 0, **limits})
+    spend(key.raw, "orders", 1)
+    for bucket in range(BUCKETS):
+        history.copy_counters(sync_store(), bucket)
+    snapshot = UsageSnapshot.objects.get()
+    started = snapshot.period_start_ms
+    midnight = period_starts_ms("day", 1, acme.timezone, started)[1]
+    ends = {"rolling": started + 600_000, "day": midnight, "endless": None}[period]
+    assert ends == (snapshot.ends_at and round(snapshot.ends_at.timestamp() * 1000))
 
 
 def test_the_last_use_is_told_to_the_hour(admin_client: Client, key: Any, acme: Organisation) -> None:

@@ -117,6 +117,21 @@ def test_a_key_can_be_patched_after_its_policies_and_apis_are_gone(rest, apis):
     assert rest.done("PATCH", f"/keys/{made['id']}", {"alias": "me"})["alias"] == "me"
 
 
+def test_policies_that_do_not_exist_are_skipped_and_told(rest):
+    gold = Policy.objects.create(id="gold", organisation_id="acme", name="Gold", quota_max=5)
+    PolicyAccess.objects.create(policy=gold, api_id="a")
+    made = rest.done("POST", "/keys", {"org_id": "acme", "apply_policies": ["gold", "later"]})
+    assert made["unknown_policies"] == ["later"] and spend(made["key"], "a") == ["passed"]
+
+
+def test_a_key_of_which_no_policy_exists_opens_nothing_until_one_does(rest, tyk):
+    made = tyk.done("POST", "/keys/create", {"org_id": "acme", "apply_policies": ["later"]})["key"]
+    shown = rest.get("/keys?policy=later")["results"][0]
+    assert shown["unknown_policies"] == ["later"] and spend(made, "a") == ["refused"]
+    rest.done("POST", "/policies", {"id": "later", "name": "Later", "org_id": "acme", "access_rights": {"a": {}}})
+    assert spend(made, "a") == ["passed"] and rest.get(f"/keys/{shown['id']}")["unknown_policies"] == []
+
+
 def test_reset_rotate_revoke_and_delete_hold_at_once(rest):
     made = rest.done("POST", "/keys", SESSION)
     address = f"/keys/{made['id']}"

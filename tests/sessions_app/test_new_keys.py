@@ -10,8 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from organisations_app import versions
 from organisations_app.models import AttributeDefinition, ConfigVersion, Organisation
 from policies_app.models import Policy
-from sessions_app import drafts, keys, strangers, tokens
-from sessions_app.drafts import SessionDraft, WantedKey
+from sessions_app import keys, strangers, tokens
 from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy
 from sessions_app.new_keys import NewKey, RowErrors, create_keys
 from tests.factories import AppFactory
@@ -133,14 +132,6 @@ def test_a_developers_attributes_are_carried_by_each_key_of_the_lot(acme):
     create_keys([*map(NewKey, lot), NewKey(without := Key(organisation=acme, application_id=application.pk))])
     assert [key.meta_data["plan"] for key in (*lot, without)] == ["own", "x", "gold"]
     assert {key.meta_data["ApplicationID"] for key in lot} == {str(application.pk)}
-
-
-def test_drafts_name_the_row_whose_policies_are_all_unknown(acme):
-    Policy.objects.create(id="p", organisation=acme, name="p")
-    wanted = [WantedKey(SessionDraft("acme", policies=names)) for names in (("p",), ("gone", "p"), ("gone",))]
-    with pytest.raises(RowErrors) as caught:
-        drafts.create_keys(wanted)
-    assert list(caught.value.errors) == [2] and not Key.objects.exists()
 
 
 def test_one_key_raises_what_is_wrong_with_it(acme):

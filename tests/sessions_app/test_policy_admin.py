@@ -78,7 +78,8 @@ def test_the_list_counts_keys_with_one_query_for_the_page(
 
 
 def test_the_list_counts_keys_up_to_a_bound(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessions_app.admin.policies.MOST_COUNTED", 2)
+    for module in ("sessions_app.admin.policies", "organisations_app.admin_lists"):
+        monkeypatch.setattr(f"{module}.MOST_COUNTED", 2)
     [key(f"Shop {number}") for number in range(4)]
     page = admin_client.get("/admin/policies_app/policy/")
     assert [str(policy.key_count) for policy in page.context["cl"].result_list] == ["more than 2"]
@@ -148,6 +149,10 @@ def test_access_that_is_taken_away_is_counted(admin_client: Client) -> None:
 
 def test_a_form_with_errors_is_not_counted(admin_client: Client) -> None:
     assert "Correct the form first" in posted(admin_client, "what-if", trigger_limits="50, 80")
+
+
+def test_a_form_that_somebody_overtook_is_counted_as_it_stands(admin_client: Client) -> None:
+    assert "Correct the form first" not in posted(admin_client, "what-if", quota_max="5", seen_version="of long ago")
 
 
 def test_a_store_that_is_down_is_said(admin_client: Client, settings: Any) -> None:

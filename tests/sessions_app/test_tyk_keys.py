@@ -157,7 +157,6 @@ def test_lists_are_filtered_by_organisation_and_api(tyk):
             400,
             "monitor.trigger_limits: threshold 1",
         ),
-        ("POST", "/keys/create", {"org_id": "new", "apply_policies": ["none"]}, 400, "apply_policies: names no policy"),
         ("POST", "/keys/ab", SESSION, 400, "3 to 256 characters"),
         ("POST", "/keys/tg_" + "a" * 32 + "_000000", SESSION, 400, "checksum"),
         ("PUT", "/keys/living", {**SESSION, "org_id": "globex"}, 400, "cannot move to another organisation"),

@@ -67,6 +67,28 @@ def changed(policy: Policy, *, now: datetime = NOW, days: int = 14, **members) -
 # --- what would have been denied --------------------------------------------------------------------------------------
 
 
+def test_hours_before_the_days_fill_the_running_period_and_count_for_nothing_else(acme):
+    policy = policy_named("p", quota_max=5, quota_renewal_rate=7 * 86_400)
+    key = key_with("p")
+    asked_for(key, 30, 8, denied=3), asked_for(key, 20, 4, denied=1)
+    found = changed(policy, quota_max=10, days=1)
+    assert (found.denied_total, found.passed_total, found.denied_unchanged_total) == (2, 2, 4)
+    assert changed(policy, quota_max=1000, days=1).admitted_at_most == 1
+    unlimited = changed(policy, quota_max=-1, days=1)
+    assert (unlimited.passed_total, unlimited.admitted_at_most) == (4, 1)
+    assert changed(policy, is_inactive=True, days=1).refused_total == 4
+
+
+def test_a_shared_counter_that_another_policy_decides_on_is_not_this_ones(acme):
+    policy = policy_named("p", "a", quota_max=100, meta_data={"rate_limit_pattern": "$tyk_meta.team"}, **DAILY)
+    other = policy_named("q", "", quota_max=100, **DAILY)
+    PolicyAccess.objects.create(policy=other, api_id="b", has_limit=True, quota_max=5, **DAILY)
+    key = key_with("p", "q", meta_data={"team": "x"})
+    asked_for(key, 3, 4, api="a"), asked_for(key, 3, 6, api="b")
+    found = changed(policy, quota_max=2)
+    assert (found.counters, found.denied_total, found.passed_total) == (1, 2, 2)
+
+
 def test_requests_beyond_the_changed_quota_would_have_been_denied(acme):
     policy = policy_named("p", quota_max=100, **DAILY)
     key = key_with("p", alias="Shop")

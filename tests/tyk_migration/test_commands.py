@@ -1,5 +1,6 @@
 """`manage.py import_tyk` and `export_tyk` as people call them: what they print and how they end."""
 
+import errno
 import io
 import json
 
@@ -9,6 +10,7 @@ from django.core.management import CommandError, call_command
 from organisations_app.models import Organisation
 from policies_app.models import Api
 from tests.tyk_migration.conftest import API, POLICY, SESSION
+from tyk_migration import exporting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,6 +78,20 @@ def test_an_export_never_mixes_with_another(orders, tmp_path):
     call_command("export_tyk", "--out", str(tmp_path / "out"), stdout=io.StringIO())
     with pytest.raises(CommandError, match="is not empty"):
         call_command("export_tyk", "--out", str(tmp_path / "out"))
+
+
+def test_an_export_that_fails_halfway_leaves_nothing_behind(orders, tmp_path, monkeypatch):
+    def is_full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(exporting, "key_rows", is_full)
+    out = tmp_path / "out"
+    with pytest.raises(CommandError, match="No space left on device"):
+        call_command("export_tyk", "--out", str(out))
+    assert list(out.iterdir()) == []
+    monkeypatch.undo()
+    call_command("export_tyk", "--out", str(out), stdout=io.StringIO())
+    assert {file.name for file in out.iterdir()} == {"tyk.conf", "apis", "policies.json", "orgs.jsonl", "keys.jsonl"}
 
 
 def test_an_export_of_nobody_is_refused(tmp_path):

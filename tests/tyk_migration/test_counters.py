@@ -191,7 +191,38 @@ def test_a_store_that_is_down_is_told_and_keys_stay(orders, monkeypatch):
     def down(*args, **options):
         raise StoreUnavailable("down")
 
-    monkeypatch.setattr("tyk_migration.counters.check.peek", down)
+    monkeypatch.setattr("tyk_migration.counters.check.adopt", down)
     report = orders.keys(row(quota_remaining=40, quota_renews=soon()))
     assert report.counts("counters") == {"refused": 1} and "does not answer" in report.reasons[0]
     assert Key.objects.count() == 1 and RIGHTS
+
+
+# --- what a strict import holds back ----------------------------------------------------------------------------------
+
+
+def test_a_strict_import_writes_counters_once_its_keys_stand(orders):
+    report = orders.keys(row(quota_remaining=40, quota_renews=soon()), is_strict=True)
+    assert report.counts("counters") == {"created": 1} and used() == {"": 60}
+
+
+def test_a_strict_import_that_is_taken_back_leaves_no_counter(orders):
+    good = row("key-1", quota_remaining=40, quota_renews=soon())
+    assert orders.keys(good, row("key-2", rate="x"), is_strict=True).report.refused
+    orders.keys(row("key-1"))
+    assert used("key-1") == {"": 0}
+
+
+def test_a_dry_run_tells_counters_and_writes_none(orders):
+    session = row(quota_remaining=40, quota_renews=soon())
+    assert orders.keys(session, is_dry=True).counts("counters") == {"created": 1}
+    orders.keys(row())
+    assert used() == {"": 0}
+    assert orders.keys(session, is_dry=True).counts("counters") == {"created": 1} and used() == {"": 0}
+
+
+def test_a_dry_run_counts_a_counter_of_several_lots_as_the_import_will(orders):
+    """A key that comes again begins another lot; of its counter Tyk wrote down more later, and less."""
+    rows = [row(quota_remaining=left, quota_renews=soon()) for left in (40, 40, 10, 30)]
+    planned = orders.keys(*rows, is_dry=True).counts("counters")
+    assert planned == {"created": 2, "unchanged": 2}
+    assert orders.keys(*rows).counts("counters") == planned and used() == {"": 90}

@@ -150,7 +150,6 @@ def test_a_lot_is_cut_where_it_is_full(orders, monkeypatch):
         (row("raw-key", quota_max="many"), {}, "/quota_max: must be a whole number"),
         (row("raw-key", monitor={"trigger_limits": [50, 75]}), {}, "/monitor/trigger_limits"),
         (row("raw-key", meta_data={"rate_limit_pattern": "$tyk_context.remote_addr"}), {}, "rate_limit_pattern"),
-        (row("raw-key", access_rights={}, apply_policies=["gone"]), {}, "/apply_policies: names no policy"),
         (row("ab"), {}, "3 to 256"),
         (row("no-hash"), {"hashed": "murmur64"}, "a murmur64 hash has 16 hexadecimal digits"),
         (row("01234567"), {"hashed": "murmur64"}, "it has the form of murmur32"),
@@ -215,3 +214,9 @@ def test_an_unknown_key_was_no_key_before(orders, judged):
     assert tokens.digest("only-its-user-knows") == Credential.objects.get().digest
     grants.forget()
     assert RIGHTS["orders"]["api_id"] == judged("only-its-user-knows").grant.api_id
+
+
+def test_keys_of_an_organisation_that_is_being_deleted_are_refused_and_stop_nobody(orders):
+    Organisation.objects.create(id="leaving", name="Leaving", closed_at=datetime.now(UTC))
+    report = orders.keys(row("key-1"), row("key-2", org_id="leaving"))
+    assert report.counts("keys") == {"created": 1, "refused": 1} and "is being deleted" in report.reasons[0]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tyk_migration.sources import Row, SourceError, api_rows, named_rows, policy_rows, read_document
+from tyk_migration.sources import Row, SourceError, api_rows, named_rows, policy_rows, read_ahead, read_document
 
 SESSION = {"org_id": "acme", "rate": 5}
 
@@ -86,3 +86,28 @@ def test_a_folder_is_read_file_by_file(desk):
     rows = list(api_rows(desk.folder / "apis"))
     assert [row.content["api_id"] for row in rows] == ["a1", "a2", "b"]
     assert rows[1].place.endswith("a.json#/1/api_definition")
+
+
+# --- reading ahead ----------------------------------------------------------------------------------------------------
+
+
+def test_rows_are_read_ahead_in_order_and_only_one_lot_of_them():
+    read = []
+
+    def rows():
+        for number in range(10):
+            read.append(number)
+            yield number
+
+    ahead = read_ahead(rows(), 3)
+    assert next(ahead) == 0 and len(read) <= 6
+    assert list(ahead) == list(range(1, 10))
+
+
+def test_what_a_reader_raises_arrives_where_it_is_read():
+    def rows():
+        yield 1
+        raise SourceError("keys.jsonl", "is gone")
+
+    with pytest.raises(SourceError, match="is gone"):
+        list(read_ahead(rows(), 3))

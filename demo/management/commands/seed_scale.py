@@ -4,15 +4,16 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management import CommandError
 from django.db import transaction
 
 from demo import scale
+from organisations_app.commands import DatabaseCommand
 
 WIDTH = 40
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Fills a database with invented keys, policies, usage, events and deliveries, to measure with. Give it a "
         "database of its own: what it makes is not removed again."

@@ -21,8 +21,8 @@ from gateway_project import checks, store
 from gateway_project.celery_settings import DELIVERY_QUEUES, OTHER_QUEUES
 from gateway_project.child import Child
 from gateway_project.environment import BASE_DIR
-from gateway_project.health import unapplied_migrations
 from gateway_project.supervisor import Supervisor
+from organisations_app.commands import unapplied_migrations
 
 LOCK_WAIT_SECONDS = 10.0
 DEMO_WEBHOOK_NETS = "127.0.0.0/8,::1/128"  # the demo's inbox is on this machine

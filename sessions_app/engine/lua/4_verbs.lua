@@ -23,9 +23,15 @@ local function restore(keys, argv)
   return 1
 end
 
--- The counter that a verb acts on, with used as of now (0 if its period is over), or the reply that says why not.
+-- The counter that a verb acts on, with used as of now (0 if its period is over), or the reply that says why not. A
+-- verb whose note is there was done before: it is answered as it was then.
 local function verb_target(keys, argv, at)
   local now = clock(argv[1])
+  local noted = argv[2] ~= '' and redis.call('HGET', keys[3], argv[2])
+  if noted then
+    local noted_at, before = string.match(noted, '^(%d+) (%d+) ')
+    return {JUDGED, tonumber(noted_at), tonumber(before)}
+  end
   local limits, outdated = parse_limits(argv, at, now)
   if outdated then return {OUTDATED, now} end
   local counter = read_counter(keys[1])
@@ -43,7 +49,8 @@ end
 -- KEYS  1 counter, 2 dirty set, 3 notes
 -- ARGV  1 now in ms (0: the store's clock), 2 field of the note ("": none), 3 its text, 4.. the limit
 -- RETURN 0 JUDGED, now, used before; or 2 MISSING, now; or 3 OUTDATED, now
--- GUARANTEE  The next period has another start than any before. Rate windows stay.
+-- GUARANTEE  The next period has another start than any before. Rate windows stay. Repeated while its note is there, it
+--            changes nothing and answers the same.
 local function reset(keys, argv)
   local reply, counter, _, now, before = verb_target(keys, argv, 4)
   if reply then return reply end
@@ -72,6 +79,33 @@ local function assign(keys, argv)
   return {JUDGED, now, before}
 end
 
+-- adopt: takes over what another gateway has counted: the greater of both counts. A counter in which no period runs goes
+-- on in the other's period; what fired there is taken as fired here.
+-- KEYS  1 counter, 2 dirty set
+-- ARGV  1 now in ms (0: the store's clock), 2 used there, 3 start there, 4 fired there, 5.. the limit
+-- RETURN 0 JUDGED, now, used before; or 3 OUTDATED, now
+-- GUARANTEE  Units counted here are never taken away. Repeated, it changes nothing.
+local function adopt(keys, argv)
+  local now, used = clock(argv[1]), tonumber(argv[2])
+  local limits, outdated = parse_limits(argv, 5, now)
+  if outdated then return {OUTDATED, now} end
+  local counter, limit = read_counter(keys[1]), limits[1]
+  local runs = counter.used and period_runs(limit, counter, now)
+  local before = runs and counter.used or 0
+  if runs and before >= used then return {JUDGED, now, before} end
+  if not runs then begin_period(counter, math.min(now, tonumber(argv[3]))) end
+  if not period_runs(limit, counter, now) then begin_period(counter, now) end
+  for token in string.gmatch(argv[4], ';[^;]+') do
+    if not string.find(counter.fired .. ';', token .. ';', 1, true) then counter.fired = counter.fired .. token end
+  end
+  stage(counter, 'u', argv[2])
+  stage(counter, 'f', counter.fired)
+  live_for_period(counter, limit, now)
+  settle(counter, now)
+  redis.call('SADD', keys[2], counter.key)
+  return {JUDGED, now, before}
+end
+
 -- publish: tells the store which versions are current. Version = max(stored, given).
 -- KEYS  versions; ARGV one number for each
 -- RETURN how many were raised
@@ -90,4 +124,5 @@ end
 redis.register_function(LIBRARY .. '_restore', restore)
 redis.register_function(LIBRARY .. '_reset', reset)
 redis.register_function(LIBRARY .. '_assign', assign)
+redis.register_function(LIBRARY .. '_adopt', adopt)
 redis.register_function(LIBRARY .. '_publish', publish)

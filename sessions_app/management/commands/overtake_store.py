@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError
+from django.core.management import CommandError
 
 from organisations_app import versions
+from organisations_app.commands import DatabaseCommand
 from organisations_app.models import Organisation
 from sessions_app import publishing, strangers
 from sessions_app.engine.types import StoreUnavailable
@@ -15,7 +16,7 @@ from sessions_app.models import Key
 BATCH = 1000
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "After restoring a database backup: makes the counter store believe the database again. "
         "Until then keys changed since the backup are answered as if the store were down. Usage is not touched."

@@ -11,16 +11,15 @@ from django.db import connection
 from organisations_app.models import Organisation
 from policies_app import catalogue
 from policies_app.models import Api
-from sessions_app import grants, keys, routes
+from sessions_app import keys
 from sessions_app.models import Key, KeyAccess
 
 HOST = (b"host", b"localhost")
 
 
 @pytest.fixture(autouse=True)
-def _forget_what_other_databases_said():
-    grants.forget()
-    routes.forget()
+def _each_in_a_fresh_process(fresh_process):
+    """Also tests that need no store."""
 
 
 @dataclass

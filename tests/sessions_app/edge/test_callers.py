@@ -56,14 +56,11 @@ def test_without_trusted_proxies_nobody_is_believed(settings):
 
 @pytest.fixture
 def braked_after_three(world, settings, monkeypatch):
-    strangers.forget_all()
     monkeypatch.setattr(strangers, "BURST", 3)
     monkeypatch.setattr(strangers, "LOOKUPS_PER_SECOND", 0)
     settings.GATEWAY_TRUSTED_PROXIES = OURS
     settings.GATEWAY_DECIDE_NETS = OURS
     world.api("orders")
-    yield
-    strangers.forget_all()
 
 
 async def nobody(scope, receive, send):

@@ -74,6 +74,13 @@ def test_refuses_never_with_200(token, face, key, target, statuses):
     assert ask(face, target, token if key else None).status == statuses[face]
 
 
+def test_nginx_hears_beside_its_403_what_the_refusal_is(token, world):
+    world.api("b")
+    answer = ask("nginx", "/b/", token)
+    assert (answer.status, answer.headers["x-quota-status"], answer.code) == (403, "403", "api_forbidden")
+    assert "x-quota-status" not in ask("nginx", "/a/", None).headers
+
+
 @pytest.mark.parametrize("target", ["/b/../a/x", "/%61/x", "/b/%2e%2e/a/x", "//a/x", "/a/./x"])
 @pytest.mark.parametrize("face", ["forward-auth", "nginx"])
 def test_judges_the_path_that_the_proxy_will_serve(token, face, target):

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from organisations_app.models import Organisation
 from policies_app.models import Api
-from sessions_app import grants, keys, routes, strangers
+from sessions_app import keys, strangers
 from sessions_app.edge.judging import judge
 from sessions_app.edge.loading import Request
 from sessions_app.engine.types import Outcome, Refusal
@@ -19,14 +19,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def acme(store):
-    routes.forget()
-    grants.forget()
-    strangers.forget_all()
     acme = Organisation.objects.create(id="acme", name="Acme")
     Api.objects.create(id="a", organisation=acme, name="a", listen_path="/a/")
     judged("warm-up")
-    yield acme
-    strangers.forget_all()
+    return acme
 
 
 def judged(token: str, address: str = ""):

@@ -23,6 +23,7 @@ from sessions_app.engine.types import (
 )
 from sessions_app.engine.wire import Call, Reply
 from tests.sessions_app.engine.world import (
+    DAY_MS,
     HOUR_MS,
     NOON_MS,
     PATIENCE_MS,
@@ -38,7 +39,6 @@ from tests.sessions_app.engine.world import (
 )
 
 CACHED, RENEWED, OWN = Freshness
-DAY_MS = 24 * HOUR_MS
 
 
 class ScriptedStore:

@@ -17,9 +17,7 @@ from sessions_app.engine.types import (
     Reading,
     Status,
 )
-from tests.sessions_app.engine.world import HOUR_MS, NOON_MS, grant_of, quota, rate
-
-DAY_MS = 24 * HOUR_MS
+from tests.sessions_app.engine.world import DAY_MS, HOUR_MS, NOON_MS, grant_of, quota, rate
 
 
 def judged(pairs: list[tuple[Limit, LimitReading]], now_ms: int = NOON_MS, cost: int = 1) -> Decision:

@@ -24,6 +24,7 @@ from sessions_app.engine.types import (
 from sessions_app.engine.wire import Store
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 NOON_MS = 1_800_014_400_000  # some noon, far from no boundary in particular
 PATIENCE_MS = 5000  # a busy machine is no failure
 

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
+from organisations_app.commands import DatabaseCommand
 from organisations_app.models import Organisation
 from sessions_app import tokens
 from tyk_migration import exporting
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Exports tyk.conf (its monitor section), apis/, policies.json, keys.jsonl and orgs.jsonl."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,7 +27,7 @@ class Command(BaseCommand):
         folder, organisation_id = options["out"], options["organisation"]
         if not exporting.is_empty(folder):
             raise CommandError(f"{folder} is not empty: name a new folder, so that nothing old stays in it")
-        if organisation_id and not Organisation.objects.filter(pk=organisation_id).exists():
+        if organisation_id and not Organisation.objects.living().filter(pk=organisation_id).exists():
             raise CommandError(f"There is no organisation {organisation_id!r}")
         try:
             counts = exporting.export(folder, organisation_id, with_secrets=options["with_secrets"])

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 from tqdm import tqdm
 
+from organisations_app.commands import DatabaseCommand
 from organisations_app.models import IDENTIFIER
 from sessions_app import tyk_hashes
 from tyk_migration import importing
@@ -26,7 +27,7 @@ PARTS = {
 }
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Imports from Tyk. Each part is optional; importing the same again changes nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
