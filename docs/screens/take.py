@@ -1,6 +1,7 @@
 """Takes the pictures in this folder from a running demo: `python docs/screens/take.py [http://127.0.0.1:8000]`.
 
-Needs `make run` in another terminal and Chromium on PATH. It sends a few requests first, for something to see.
+Needs `make run` in another terminal and Chromium on PATH. First it does a few things in the admin and sends
+requests, for something to see.
 """
 
 import argparse
@@ -39,51 +40,90 @@ class Screen:
     login_page: str = ""
 
 
+LISTS_AND_FORMS = {
+    "home": "",
+    "keys": "sessions_app/key/",
+    "key": "sessions_app/key/key_demoFree/change/",
+    "policies": "policies_app/policy/",
+    "policy": "policies_app/policy/pro/change/",
+    "apis": "policies_app/api/",
+    "api": "policies_app/api/echo/change/",
+    "organisation": "organisations_app/organisation/acme/change/",
+    "organisation-session": "sessions_app/orgsession/1/change/",
+    "monitors": "monitors_app/monitor/",
+    "monitor": "monitors_app/monitor/1/change/",
+    "events": "monitors_app/triggerevent/",
+    "event": "monitors_app/triggerevent/1/change/",
+    "deliveries": "monitors_app/delivery/",
+    "delivery": "monitors_app/delivery/1/change/",
+    "tokens": "organisations_app/admintoken/",
+    "token": "organisations_app/admintoken/add/",
+    "audit": "organisations_app/auditentry/",
+}
 SCREENS = (
     Screen("home", "/"),
     Screen("inbox", "/demo/inbox/"),
     Screen("portal", "/portal/", "developer", "/portal/login/"),
     Screen("portal-key", "/portal/keys/key_demoFree/", "developer", "/portal/login/"),
-    Screen("admin-home", "/admin/", "admin", "/admin/login/"),
-    Screen("admin-keys", "/admin/sessions_app/key/", "admin", "/admin/login/"),
-    Screen("admin-key", "/admin/sessions_app/key/key_demoFree/change/", "admin", "/admin/login/"),
-    Screen("admin-policy", "/admin/policies_app/policy/pro/change/", "admin", "/admin/login/"),
-    Screen("admin-api", "/admin/policies_app/api/echo/change/", "admin", "/admin/login/"),
-    Screen("admin-organisation", "/admin/organisations_app/organisation/acme/change/", "admin", "/admin/login/"),
-    Screen("admin-token", "/admin/organisations_app/admintoken/add/", "admin", "/admin/login/"),
-    Screen("admin-audit", "/admin/organisations_app/auditentry/", "admin", "/admin/login/"),
-    Screen("admin-events", "/admin/monitors_app/triggerevent/", "admin", "/admin/login/"),
-    Screen("admin-event", "/admin/monitors_app/triggerevent/1/change/", "admin", "/admin/login/"),
-    Screen("admin-deliveries", "/admin/monitors_app/delivery/", "admin", "/admin/login/"),
-    Screen("admin-monitor", "/admin/monitors_app/monitor/1/change/", "admin", "/admin/login/"),
+    *(Screen(f"admin-{name}", f"/admin/{path}", "admin", "/admin/login/") for name, path in LISTS_AND_FORMS.items()),
 )
+# They show the usage of a quota that renews every minute.
+LIVE = ("portal", "portal-key", "admin-home", "admin-keys", "admin-key")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("base", nargs="?", default="http://127.0.0.1:8000", help="where the demo runs")
     parser.add_argument("--demo-file", type=Path, default=FOLDER.parents[1] / "var" / "demo.json")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the pictures go")
     parser.add_argument("--only", default="", help="names that begin with this")
     options = parser.parse_args()
-    use_the_api(options.base, json.loads(options.demo_file.read_text())["free_key"])
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        keys = json.loads(options.demo_file.read_text())
+        use_the_api(options.base, keys["pro_key"], 405, 0.025)
+        use_the_admin(browser, options.base)
+        time.sleep(20)  # until the home knows of it by the next snapshots
         for screen in SCREENS:
-            if screen.name.startswith(options.only):
-                take(browser, options.base, screen)
+            if not screen.name.startswith(options.only):
+                continue
+            if screen.name in LIVE or screen == SCREENS[0]:
+                use_the_api(options.base, keys["free_key"], 8, 0.25)
+                time.sleep(4)
+            take(browser, options.base, screen, options.folder)
         browser.close()
 
 
-def use_the_api(base: str, key: str) -> None:
-    """Eight requests reach both thresholds of the Free key."""
-    for _ in range(8):
+def use_the_admin(browser: Browser, base: str) -> None:
+    """For something to see in the audit and among the tokens."""
+    page = browser.new_page()
+    log_in(page, f"{base}/admin/login/", "admin")
+    for verb, reason in (
+        ("sessions_app/key/key_demoFree/reset_quota/", "Goodwill after the outage"),
+        ("monitors_app/monitor/1/test/", "The receiver was moved"),
+    ):
+        page.goto(f"{base}/admin/{verb}")
+        page.fill("[name=reason]", reason)
+        page.press("[name=reason]", "Enter")
+        page.wait_for_url("**/change/")
+    page.goto(f"{base}/admin/{LISTS_AND_FORMS['token']}")
+    page.fill("[name=name]", "Nightly report")
+    page.get_by_role("button", name="Read all").click()
+    page.fill("[name=audit_reason]", "For the data team")
+    page.press("[name=audit_reason]", "Enter")
+    page.wait_for_selector("#secret")
+    page.close()
+
+
+def use_the_api(base: str, key: str, requests: int, pause: float) -> None:
+    """Eight requests reach both thresholds of the Free key, 405 two of the Pro key."""
+    for _ in range(requests):
         request = urllib.request.Request(f"{base}/echo/", headers={"Authorization": key})  # noqa: S310 - our own argument
         try:
             urllib.request.urlopen(request).close()  # noqa: S310
         except urllib.error.HTTPError as error:
             error.close()  # the quota of this minute is spent already
-        time.sleep(0.25)
-    time.sleep(4)
+        time.sleep(pause)
 
 
 def variants() -> Iterator[tuple[str, str, int, int]]:
@@ -93,7 +133,7 @@ def variants() -> Iterator[tuple[str, str, int, int]]:
         yield suffix, scheme, width, height
 
 
-def take(browser: Browser, base: str, screen: Screen) -> None:
+def take(browser: Browser, base: str, screen: Screen, folder: Path) -> None:
     for suffix, scheme, width, height in variants():
         context = browser.new_context(
             viewport={"width": width, "height": height},
@@ -104,10 +144,12 @@ def take(browser: Browser, base: str, screen: Screen) -> None:
         if screen.login:
             log_in(page, base + screen.login_page, screen.login)
         page.goto(base + screen.path)
+        if page.url != base + screen.path:
+            raise SystemExit(f"{screen.path} leads to {page.url}: there is nothing to take a picture of.")
         page.wait_for_load_state("load")
         page.wait_for_timeout(600)
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        file = FOLDER / f"{screen.name}{suffix}.png"
+        file = folder / f"{screen.name}{suffix}.png"
         page.screenshot(path=file)
         print(f"{file.name}: {file.stat().st_size // 1024} kB" + (f", {overflow} px too wide" if overflow > 0 else ""))
         context.close()
