@@ -96,12 +96,27 @@ def of_query(operation: Operation, path: str) -> Iterator[Case]:
     yield Case("unknown parameter", 400, f"{path}?{needed}no_such_parameter=1", pointer="/no_such_parameter")
     for name in sorted(names & {each["name"] for each in parameters if each.get("required")}):
         yield Case(f"{name} missing", 400, path, pointer=f"/{name}")
+    for each in parameters:
+        if each["name"] not in ("page_size", "cursor", "ordering"):
+            for value in wrong_words(each["schema"]):
+                rest = "" if f"{each['name']}=" in needed else needed
+                words = f"{each['name']}={value}"
+                yield Case(f"query {words}", 400, f"{path}?{rest}{words}", pointer=f"/{each['name']}")
     if "page_size" in names:
         for size in ("0", "201", "many"):
             yield Case("wrong page size", 400, f"{path}?page_size={size}", pointer="/page_size")
         yield Case("wrong cursor", 404, f"{path}?cursor=x")
     if "ordering" in names:
         yield Case("wrong ordering", 400, f"{path}?ordering=secret", pointer="/ordering")
+
+
+def wrong_words(schema: Any) -> tuple[str, ...]:
+    """What a query parameter of this schema must not be."""
+    if schema.get("enum") or schema.get("type") == "boolean":
+        return ("no-such-choice",)
+    if schema.get("type") == "integer":
+        return "many", "1.5", "-1", str(2**63)
+    return ("soon",) if schema.get("format") == "date-time" else ()
 
 
 def of_body(operation: Operation, path: str, body: dict[str, Any]) -> Iterator[Case]:

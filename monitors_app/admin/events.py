@@ -91,7 +91,7 @@ def _trace(request: HttpRequest, event_id: str) -> dict[str, Any]:
     """Deliveries with their attempts, in the order in which they were made; confined staff see their own."""
     if not event_id.isdecimal():
         return {}
-    rows = within(Delivery.objects.filter(event=int(event_id)), organisations_for(request.user), *DELIVERY_TENANCY)
+    rows = within(Delivery.objects.filter(event__pk=int(event_id)), organisations_for(request.user), *DELIVERY_TENANCY)
     found = list(
         rows.select_related("monitor", "developer__user").prefetch_related("attempts").order_by("pk")[: MOST_TRACED + 1]
     )

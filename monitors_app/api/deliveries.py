@@ -17,7 +17,7 @@ from monitors_app.models import Attempt, Delivery
 from organisations_app.audit import Subject
 from organisations_app.documents import refusal
 from organisations_app.rest.fields import NUMBER
-from organisations_app.rest.filters import Flag
+from organisations_app.rest.filters import Flag, IdFilter
 from organisations_app.rest.refusals import Conflict
 from organisations_app.rest.resources import Resource
 
@@ -82,9 +82,9 @@ class DeliveryFilter(django_filters.FilterSet):  # type: ignore[misc]
     status = django_filters.ChoiceFilter(choices=Delivery.Status.choices)
     channel = django_filters.ChoiceFilter(choices=Delivery.Channel.choices)
     org_id = django_filters.CharFilter(field_name="event__organisation_id")
-    event_id = django_filters.NumberFilter()
-    monitor_id = django_filters.NumberFilter()
-    developer_id = django_filters.NumberFilter()
+    event_id = IdFilter()
+    monitor_id = IdFilter()
+    developer_id = IdFilter()
     subject = django_filters.CharFilter()
     message_id = django_filters.CharFilter()
     is_test = Flag(field_name="event", lookup_expr="isnull")

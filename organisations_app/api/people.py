@@ -16,7 +16,9 @@ from organisations_app.rest.fields import (
     Text,
     keep_organisation,
 )
+from organisations_app.rest.filters import IdFilter
 from organisations_app.rest.resources import ModelResource
+from organisations_app.tenancy import living
 
 
 class DeveloperSerializer(StrictModelSerializer):
@@ -86,7 +88,7 @@ class ApplicationSerializer(StrictModelSerializer):
     """Belongs to a developer, and with it to an organisation."""
 
     org_id = serializers.CharField(source="organisation_id", read_only=True)
-    developer_id = OwnedField(source="developer", rows=Developer.objects.all(), tenancy="organisation")
+    developer_id = OwnedField(source="developer", rows=living(Developer.objects.all()), tenancy="organisation")
 
     class Meta:
         model = Application
@@ -108,7 +110,7 @@ class ApplicationSerializer(StrictModelSerializer):
 
 class ApplicationFilter(django_filters.FilterSet):  # type: ignore[misc]
     org_id = django_filters.CharFilter(field_name="organisation_id")
-    developer_id = django_filters.NumberFilter()
+    developer_id = IdFilter()
     name = django_filters.CharFilter()
 
 

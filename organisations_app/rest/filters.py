@@ -6,11 +6,13 @@ import django_filters
 from django import forms
 from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.filters import OrderingFilter
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+LARGEST_ID = 2**63 - 1
 PAGING = frozenset({"cursor", "page_size", "ordering"})
 
 
@@ -27,6 +29,16 @@ class Flag(django_filters.Filter):  # type: ignore[misc]
     """`true` or `false`."""
 
     field_class = FlagField
+
+
+@extend_schema_field({"type": "integer", "minimum": 1, "maximum": LARGEST_ID})
+class IdFilter(django_filters.Filter):  # type: ignore[misc]
+    """A numeric id. One that no database can hold is refused before the database has to."""
+
+    field_class = forms.IntegerField
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, min_value=1, max_value=LARGEST_ID, **kwargs)
 
 
 class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]

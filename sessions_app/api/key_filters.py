@@ -6,7 +6,7 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 
-from organisations_app.rest.filters import Flag
+from organisations_app.rest.filters import Flag, IdFilter
 from sessions_app.models import Key, KeyPolicy
 from sessions_app.queries import keys_naming
 
@@ -16,8 +16,8 @@ FEW = 5_000
 class KeyFilter(django_filters.FilterSet):  # type: ignore[misc]
     org_id = django_filters.CharFilter(field_name="organisation_id")
     alias = django_filters.CharFilter()
-    application_id = django_filters.NumberFilter()
-    developer_id = django_filters.NumberFilter(field_name="application__developer_id")
+    application_id = IdFilter()
+    developer_id = IdFilter(field_name="application__developer_id")
     policy = django_filters.CharFilter(method="of_policy")
     api = django_filters.CharFilter(method="of_api")
     key_hash = django_filters.CharFilter(field_name="credentials__digest")

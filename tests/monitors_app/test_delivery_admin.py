@@ -265,6 +265,11 @@ def test_an_event_that_nobody_was_told_of_says_so(admin_client: Client, delivery
     assert "Nobody was told" in admin_client.get(f"{EVENTS}{delivery.event_id}/change/").content.decode()
 
 
+def test_an_event_that_no_database_can_number_is_not_there(admin_client: Client) -> None:
+    answer = admin_client.get(f"/admin/monitors_app/triggerevent/{2**64}/change/", follow=True)
+    assert (answer.status_code, answer.redirect_chain[0][0]) == (200, "/admin/")
+
+
 def test_confined_staff_trace_only_their_own_monitors(
     client: Client, delivery: Delivery, django_user_model: Any
 ) -> None:

@@ -76,8 +76,9 @@ def test_who_leaves_gets_back_what_was_not_begun_and_the_rest_comes_late(late, d
 def test_there_is_a_limit_to_what_nobody_waits_for(late, monkeypatch, django_db_blocker):
     monkeypatch.setattr(rounds, "MAX_LATE", 3)
     receiver = Receiver()
-    first, second = (Round(webhooks(2), 2, receiver.send, lambda sent: None) for _ in range(2))
-    wait_for(lambda: receiver.most_waiting == 2 and len(receiver.waiting) == 2, 10)
+    queue = webhooks(4)
+    first, second = (Round(lot, 2, receiver.send, lambda sent: None) for lot in (queue[:2], queue[2:]))
+    wait_for(lambda: len(receiver.waiting) == 4, 10)
     assert first.leave() and not second.leave()
     receiver.open.set()
     assert second.wait(10) and len(second.take()) == 2, "who may not leave waits"
