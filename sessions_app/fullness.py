@@ -2,26 +2,28 @@
 for the fullest keys, which the counter store cannot answer.
 
 As exact as a snapshot: some seconds old, and by the quota that was in force when it was taken. A counter that several
-keys share (section 5) is nobody's and left out.
+keys share (section 5) is as full as it is by the quota of the sharer that was seen last.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from sessions_app import grants, usage
+from sessions_app import counter_shares, usage
 from sessions_app.engine import names
 from sessions_app.engine.types import QuotaLimit, Snapshot
-from sessions_app.models import Key, UsageSnapshot
+from sessions_app.models import CounterShare, Key, UsageSnapshot
 from sessions_app.terms import HOLDER, Holder, holders_of
 
 
 @dataclass(frozen=True, slots=True)
 class Fullness:
-    """Of one counter: `percent` is rounded down and may exceed 100; `ends_at` is None for a period without an end."""
+    """Of one counter: `percent` is rounded down and may exceed 100; `ends_at` is None for a period without an end.
+    `key_id` is empty for one that is shared.
+    """
 
     key_id: str = ""
     percent: int = 0
@@ -29,27 +31,31 @@ class Fullness:
 
 
 def fullness_of(held: Mapping[str, Snapshot]) -> dict[str, Fullness]:
-    """By counter, of those that are one key's own. Six queries whatever their number, none if there are none."""
-    wanted = {key_id for counter in held if (key_id := names.key_of_counter(counter))}
+    """By counter, of those of keys. Seven queries whatever their number, none if there are none."""
+    owners = {key_id for counter in held if (key_id := names.key_of_counter(counter))}
+    shared = [counter for counter in held if names.is_shared(counter)]
+    wanted = owners.union(counter_shares.newest(CounterShare.objects.all(), shared).values()) if shared else owners
     if not wanted:
         return {}
     holders = holders_of(list(Key.objects.select_related(HOLDER).filter(pk__in=wanted)))
-    return {
-        limit.counter: Fullness(holder.key.pk, held[limit.counter].used * 100 // limit.max, _end(held, limit))
-        for holder in holders.values()
-        for limit in _own_limits(holder)
-        if limit.counter in held
-    }
+    full: dict[str, Fullness] = {}
+    for limit in (limit for holder in holders.values() for limit in _limits(holder) if limit.counter in held):
+        known, found = full.get(limit.counter), _fullness(held[limit.counter], limit)
+        if known is None or found.percent > known.percent:  # of two quotas on one counter (rule 5.5)
+            full[limit.counter] = found
+    return full
 
 
-def _own_limits(holder: Holder) -> Iterable[QuotaLimit]:
-    if grants.custom_subject(holder) is None:
-        return (usage.quota_of(holder, source) for source, _ in usage.quota_sources(holder))
-    return ()
+def _limits(holder: Holder) -> Iterable[QuotaLimit]:
+    return (usage.quota_of(holder, source) for source, _ in usage.quota_sources(holder))
 
 
-def _end(held: Mapping[str, Snapshot], limit: QuotaLimit) -> datetime | None:
-    start_ms = held[limit.counter].period_start_ms
+def _fullness(counter: Snapshot, limit: QuotaLimit) -> Fullness:
+    percent = counter.used * 100 // limit.max
+    return Fullness(names.key_of_counter(limit.counter), percent, _end(counter.period_start_ms, limit))
+
+
+def _end(start_ms: int, limit: QuotaLimit) -> datetime | None:
     if limit.boundaries_ms:
         end_ms = next((boundary for boundary in limit.boundaries_ms if boundary > start_ms), start_ms)
     elif limit.period_ms:
@@ -59,16 +65,51 @@ def _end(held: Mapping[str, Snapshot], limit: QuotaLimit) -> datetime | None:
     return datetime.fromtimestamp(max(0, end_ms) / 1000, UTC)
 
 
+# --- sharers ----------------------------------------------------------------------------------------------------------
+
+
+def note_sharers(key_ids: Collection[str], seen_at: datetime) -> None:
+    """Notes which counters these keys share, and how full those are that got their first sharer."""
+    lone = _without_sharer(counter_shares.note(key_ids, seen_at))
+    full = fullness_of({row.counter: Snapshot(row.used, row.period_start_ms, row.fired) for row in lone})
+    for row in lone:
+        if found := full.get(row.counter):
+            row.percent, row.ends_at = found.percent, found.ends_at
+    UsageSnapshot.objects.bulk_update(lone, ["percent", "ends_at"])
+
+
+def _without_sharer(counters: Collection[str]) -> list[UsageSnapshot]:
+    """Snapshots that were taken before anybody knew whose counter it is."""
+    rows = UsageSnapshot.objects.select_for_update().filter(counter__in=counters, percent=0, used__gt=0)
+    return list(rows) if counters else []
+
+
+# --- the fullest ------------------------------------------------------------------------------------------------------
+
+
 def fullest_counters(percent: int, now: datetime) -> QuerySet[UsageSnapshot]:
     """Keys' own that are used up to this percentage at least, in a period that still runs; the fullest first."""
+    return _fullest(~Q(key_id=""), percent, now).order_by("-percent", "key_id")
+
+
+def fullest_shared(percent: int, now: datetime) -> QuerySet[UsageSnapshot]:
+    """As fullest_counters, those that several keys share."""
+    return _fullest(Q(key_id=""), max(1, percent), now).order_by("-percent")
+
+
+def _fullest(whose: Q, percent: int, now: datetime) -> QuerySet[UsageSnapshot]:
     running = Q(ends_at=None) | Q(ends_at__gt=now)
-    found = UsageSnapshot.objects.filter(running, ~Q(key_id=""), percent__gte=percent)
-    return found.order_by("-percent", "key_id")
+    return UsageSnapshot.objects.filter(running, whose, percent__gte=percent)
 
 
 def fullest(keys: QuerySet[Key], percent: int, most: int) -> list[str]:
-    """Ids of those of `keys` with such a counter; of more than `most` the fullest."""
-    found = fullest_counters(percent, timezone.now())
-    if keys.query.where:
-        found = found.filter(key_id__in=keys.order_by().values("pk"))
-    return list(found.values_list("key_id", flat=True)[:most])
+    """Ids of those of `keys` with such a counter, of their own or shared; of more than `most` of a kind the fullest."""
+    now = timezone.now()
+    own = fullest_counters(percent, now)
+    counters = fullest_shared(percent, now).values_list("counter", flat=True)[:most]
+    shared = CounterShare.objects.filter(counter__in=list(counters))
+    found: list[str] = []
+    for rows in (own, shared):
+        chosen = rows.filter(key_id__in=keys.order_by().values("pk")) if keys.query.where else rows
+        found += chosen.values_list("key_id", flat=True)[:most]
+    return list(dict.fromkeys(found))

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from organisations_app.models import Organisation
 from sessions_app import usage_days
 from sessions_app.engine import rollup
 from sessions_app.engine.rollup import HourOfUsage, TakenSnapshots
 from sessions_app.engine.wire import Store
-from sessions_app.fullness import Fullness, fullness_of
+from sessions_app.fullness import Fullness, fullness_of, note_sharers
 from sessions_app.models import UsageHour, UsageSnapshot
 
 ROWS_PER_STATEMENT = 500
@@ -87,8 +88,8 @@ def copy_all_hours(store: Store, bucket: int) -> int:
 
 @transaction.atomic
 def save_hours(hours: Sequence[HourOfUsage]) -> int:
-    """Writes the rows that grew, and the days that they belong to. Usage of organisations that are gone is nobody's
-    any more and left out.
+    """Writes the rows that grew, the days that they belong to, and who shares counters. Usage of organisations that are
+    gone is nobody's any more and left out.
     """
     alive = set(
         Organisation.objects.living()
@@ -107,6 +108,8 @@ def save_hours(hours: Sequence[HourOfUsage]) -> int:
     UsageHour.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["key", "api", "hour", "epoch"], update_fields=["passed", "denied"]
     )
+    if new := {row.key_id for row in rows if _identity(row) not in known}:
+        note_sharers(new, timezone.now())
     return len(rows)
 
 

@@ -145,7 +145,9 @@ class UsageSnapshot(models.Model):
     key_id = models.CharField(
         max_length=32, blank=True, help_text="Whose counter it is; empty for shared ones and for organisations."
     )
-    percent = models.PositiveBigIntegerField(default=0, help_text="Used, of the key's quota when it was taken.")
+    percent = models.PositiveBigIntegerField(
+        default=0, help_text="Used, of the key's or a sharer's quota when it was taken; 0 for organisations."
+    )
     ends_at = models.DateTimeField(null=True, help_text="When the period ends, by the quota when it was taken.")
 
     class Meta:
@@ -153,10 +155,29 @@ class UsageSnapshot(models.Model):
             models.Index(fields=["taken_at"], name="usage_snapshot_taken"),
             models.Index(fields=["key_id", "percent"], condition=~models.Q(key_id=""), name="usage_snapshot_of_key"),
             models.Index(fields=["-percent", "key_id"], condition=~models.Q(key_id=""), name="usage_snapshot_fullest"),
+            models.Index(
+                fields=["-percent"], condition=models.Q(key_id="", percent__gt=0), name="usage_snapshot_fullest_shared"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.counter}: {self.used}"
+
+
+class CounterShare(models.Model):
+    """A key that counts on a counter together with others (section 5), as of its first request of an hour."""
+
+    organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
+    key = models.ForeignKey(Key, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    counter = models.CharField(max_length=250)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["key", "counter"], name="counter_share_once")]
+        indexes = [models.Index(fields=["counter", "-seen_at"], name="counter_share_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.key_id} on {self.counter}"
 
 
 class UsageHour(models.Model):

@@ -62,7 +62,7 @@ class ExpiryFilter(DropdownFilter):
 
 
 class UsedFilter(DropdownFilter):
-    """By the last snapshot, some seconds old, of counters that are the key's own; of very many the fullest. It looks at
+    """By the last snapshot, some seconds old, of counters of its own or shared; of very many the fullest. It looks at
     what the filters before it have left.
     """
 

@@ -74,6 +74,11 @@ def key_of_counter(counter: str) -> str:
     return counter.partition("}:c:k:")[2].partition("|")[0]
 
 
+def is_shared(counter: str) -> bool:
+    """Whether it is the counter of a custom rate limit key."""
+    return "}:c:s:" in counter
+
+
 def bucket_of_counter(counter: str) -> int:
     """The bucket that a counter's name carries. Raises ValueError for anything that is no counter."""
     head, tag, _ = counter[:9].partition("{b")
