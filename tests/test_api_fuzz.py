@@ -1,9 +1,11 @@
 """`/api/v1` under schemathesis: whatever is sent, no answer is a 500, and each refusal is a problem document.
 
 Half of the requests are about objects that exist, with a body that is nearly right: so more than the door is tried.
+`GATEWAY_FUZZ_TRIES` is how often each operation is tried.
 """
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from organisations_app.rest.examples import SENT
 from tests.administration import Administration
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("store")]
-TRIES = 12
+TRIES = int(os.environ.get("GATEWAY_FUZZ_TRIES", "12"))
 COMPONENTS = {
     "organisations": "Organisation",
     "attributes": "Attribute",
