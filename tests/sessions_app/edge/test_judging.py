@@ -191,16 +191,17 @@ def test_holding_ends_after_the_retries_and_after_the_cap(world, settings):
         assert ask("/a/", token).passes
         began = time.monotonic()
         assert ask("/a/", token).decision.violated == (LimitName.KEY_RATE,)
-        assert 0.09 <= time.monotonic() - began < 1
+        assert 0.09 <= time.monotonic() - began < 30
 
 
-def test_a_quota_denial_is_not_held(world):
+def test_a_quota_denial_is_not_held(world, settings):
     world.api("a")
-    token = world.key(quota_max=1, rate=1, per=3600, throttle_interval=5, throttle_retry_limit=3)
+    token = world.key(quota_max=1, rate=1, per=3600, throttle_interval=60, throttle_retry_limit=3)
+    settings.GATEWAY_MAX_HOLD_SECONDS = 60
     assert ask("/a/", token).passes
     began = time.monotonic()
     assert LimitName.KEY_QUOTA in ask("/a/", token).decision.violated
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 30
 
 
 def test_holding_does_not_hold_others(world):
