@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -68,6 +69,7 @@ def _end(start_ms: int, limit: QuotaLimit) -> datetime | None:
 # --- sharers ----------------------------------------------------------------------------------------------------------
 
 
+@transaction.atomic
 def note_sharers(key_ids: Collection[str], seen_at: datetime) -> None:
     """Notes which counters these keys share, and how full those are that got their first sharer."""
     lone = _without_sharer(counter_shares.note(key_ids, seen_at))

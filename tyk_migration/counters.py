@@ -10,11 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from django.utils import timezone
+
 from policies_app.limits import Source as LimitSource
 from policies_app.limits import merged_trigger_limits
 from sessions_app import grants, tyk_hashes
 from sessions_app.engine import check, names
 from sessions_app.engine.types import LimitName, QuotaLimit, Snapshot, StoreUnavailable
+from sessions_app.fullness import note_sharers
 from sessions_app.models import OrgSession
 from sessions_app.store import sync_store
 from sessions_app.terms import Holder
@@ -35,11 +38,14 @@ USED_UP_OR_NEW = (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What one of our counters is to hold. `organisation_id` says where in the store it lives."""
+    """What one of our counters is to hold. `organisation_id` says where in the store it lives; `key_id` is empty for an
+    organisation's.
+    """
 
     organisation_id: str
     limit: QuotaLimit
     usage: Usage
+    key_id: str = ""
 
 
 # --- what our counters are to hold ------------------------------------------------------------------------------------
@@ -71,7 +77,7 @@ class CounterImport:
             if usage is None and mirror is not None:
                 usage = usage_of(mirror, source.limits.quota_max)
             if usage is not None:
-                yield Wanted(holder.key.organisation_id, self._limit(holder, source), usage)
+                yield Wanted(holder.key.organisation_id, self._limit(holder, source), usage, holder.key.pk)
             else:
                 self.report.differ(USED_UP_OR_NEW if mirror and runs(mirror) else NOT_KNOWN, named.who)
 
@@ -102,14 +108,14 @@ class CounterImport:
         if self.is_held:
             self.held.append((wanted, place))
         else:
-            self._write(wanted, place)
+            self._try(wanted, place)
 
     def release(self) -> None:
         """Writes what was held."""
         for wanted, place in self.held:
-            self._write(wanted, place)
+            self._try(wanted, place)
 
-    def _write(self, wanted: Sequence[Wanted], place: str) -> None:
+    def _try(self, wanted: Sequence[Wanted], place: str) -> None:
         """What the store cannot take is refused; a second run makes it good."""
         try:
             write(wanted, self.report, self.planned)
@@ -130,7 +136,10 @@ def write(wanted: Sequence[Wanted], report: Report, planned: dict[str, int]) -> 
     """
     running = [each for each in _merged(wanted).values() if _still_runs(each)]
     for begin in range(0, len(running), CALLS_AT_ONCE):
-        _write(running[begin : begin + CALLS_AT_ONCE], report, planned)
+        _write_some(running[begin : begin + CALLS_AT_ONCE], report, planned)
+    sharers = {each.key_id for each in wanted if names.is_shared(each.limit.counter)}
+    if sharers and not report.is_dry:
+        note_sharers(sharers, timezone.now())
 
 
 def _merged(wanted: Sequence[Wanted]) -> dict[str, Wanted]:
@@ -149,7 +158,7 @@ def _still_runs(wanted: Wanted) -> bool:
     return wanted.usage.used > 0 and not (renews and 0 < wanted.usage.renews_at <= time.time())
 
 
-def _write(wanted: Sequence[Wanted], report: Report, planned: dict[str, int]) -> None:
+def _write_some(wanted: Sequence[Wanted], report: Report, planned: dict[str, int]) -> None:
     for each, before in zip(wanted, _plan(wanted, planned) if report.is_dry else _adopt(wanted), strict=True):
         report.count(KIND, Outcome.CREATED if before < _used(each) else Outcome.UNCHANGED)
 

@@ -7,7 +7,7 @@ import pytest
 from organisations_app.models import Organisation
 from sessions_app import keys, usage
 from sessions_app.engine.types import StoreUnavailable
-from sessions_app.models import Key
+from sessions_app.models import CounterShare, Key
 from sessions_app.tyk_hashes import hash_of
 from tests.tyk_migration.conftest import POLICY, RIGHTS, SESSION
 
@@ -110,6 +110,8 @@ def test_keys_that_share_a_counter_bring_its_newest_count(orders):
         row("key-2", **shared, quota_remaining=60, quota_renews=soon()),
     )
     assert used("key-1") == used("key-2") == {"": 40}
+    sharers = CounterShare.objects.values_list("counter", "key_id")
+    assert len(sharers) == len({key_id for _, key_id in sharers}) == 2 and len({counter for counter, _ in sharers}) == 1
 
 
 def test_thresholds_that_were_passed_in_tyk_do_not_fire_again(orders, store, judged, monkeypatch):
