@@ -1,4 +1,4 @@
-"""Who shares a counter, and how full it is: known from requests, although a counter's name does not tell (section 5)."""
+"""Who shares a counter, and how full it is: known from requests, as a counter's name does not tell (section 5)."""
 
 from datetime import timedelta
 from typing import Any
@@ -60,7 +60,8 @@ def copy_hours() -> None:
 
 
 def near(organisations: frozenset[str] | None = None) -> list[tuple[str, int, bool]]:
-    return [(each.key.alias, each.percent, each.is_shared) for each in nearest_to_limit(organisations, timezone.now(), 6)]
+    nearest = nearest_to_limit(organisations, timezone.now(), 6)
+    return [(each.key.alias, each.percent, each.is_shared) for each in nearest]
 
 
 def shares() -> set[tuple[str, str]]:
