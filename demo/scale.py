@@ -1,5 +1,6 @@
 """A big database for measurements: invented keys, policies, usage, events and deliveries, in the proportions of a busy
-gateway. A tenth of all keys belongs to one organisation; the others share the rest evenly.
+gateway. A tenth of all keys belongs to one organisation; the others share the rest evenly. A tenth of an organisation's
+plans have their keys count together (custom rate limit keys).
 """
 
 from collections.abc import Callable
@@ -17,7 +18,16 @@ from organisations_app.models import Application, AuditEntry, ConfigVersion, Dev
 from organisations_app.versions import key_scope
 from policies_app.models import Api, Policy, PolicyAccess
 from sessions_app.engine import names
-from sessions_app.models import Credential, Key, KeyPolicy, OrgSession, UsageDay, UsageHour, UsageSnapshot
+from sessions_app.models import (
+    CounterShare,
+    Credential,
+    Key,
+    KeyPolicy,
+    OrgSession,
+    UsageDay,
+    UsageHour,
+    UsageSnapshot,
+)
 
 PREFIX = "scale"
 POLICIES_EACH = 50  # of an organisation
@@ -26,6 +36,8 @@ APIS_EACH = 4  # of an organisation
 QUOTA = 1_000
 FIRST_EVERY = 10  # every tenth key is the first organisation's
 CHANGED_EVERY = 10  # every tenth key was changed since it was made
+SHARED_EVERY = 10  # every tenth plan of an organisation has this pattern
+PATTERN = {"rate_limit_pattern": "together"}
 
 
 @dataclass
@@ -62,8 +74,17 @@ class Scale:
     def api(self, key: int, more: int = 0) -> str:
         return f"{PREFIX}-api-{self.owner(key)}-{(key + more) % APIS_EACH}"
 
+    def counts_together(self, policy: int) -> bool:
+        return policy // self.organisations % SHARED_EVERY == SHARED_EVERY - 1
+
+    def is_sharer(self, key: int) -> bool:
+        return self.counts_together(self.policy(key))
+
     def counter(self, key: int) -> str:
         return names.key_counter(_org(self.owner(key)), _key(key), f"policy:{_policy(self.policy(key))}")
+
+    def shared_counter(self, organisation: int) -> str:
+        return names.subject_counter(_org(organisation), PATTERN["rate_limit_pattern"])
 
 
 def _org(number: int) -> str:
@@ -96,7 +117,7 @@ def parts(scale: Scale) -> list[Part]:
         Part("keys", scale.keys * 2, lambda told: _keys(scale, told)),
         Part("policies of keys", scale.keys + scale.keys // 10, lambda told: _key_policies(scale, told)),
         Part("versions of keys", -(-scale.keys // CHANGED_EVERY), lambda told: _versions(scale, told)),
-        Part("counters", scale.keys, lambda told: _snapshots(scale, told)),
+        Part("counters", scale.keys + scale.organisations, lambda told: _snapshots(scale, told)),
         Part("hours of usage", scale.hours + scale.organisations * 31, lambda told: _usage(scale, told)),
         Part("events and deliveries", scale.events * 5, lambda told: _events(scale, told)),
         Part("audit", scale.events, lambda told: _audit(scale, told)),
@@ -151,10 +172,14 @@ def _people(scale: Scale, told: Written) -> None:
 
 def _policies(scale: Scale, told: Written) -> None:
     numbers = range(scale.policies)
-    example = Policy(quota_max=QUOTA, quota_renewal_rate=86_400, rate=50, per=1, trigger_limits=[90, 75, 50])
-    Table(Policy, ("id", "organisation_id", "name"), example).write(
-        ((_policy(one), _org(one % scale.organisations), f"Plan {one:05}") for one in numbers), told
-    )
+    for together, meta_data in ((False, {}), (True, PATTERN)):
+        example = Policy(
+            quota_max=QUOTA, quota_renewal_rate=86_400, rate=50, per=1, trigger_limits=[90, 75, 50], meta_data=meta_data
+        )
+        chosen = (one for one in numbers if scale.counts_together(one) == together)
+        Table(Policy, ("id", "organisation_id", "name"), example).write(
+            ((_policy(one), _org(one % scale.organisations), f"Plan {one:05}") for one in chosen), told
+        )
     Table(PolicyAccess, ("policy_id", "api_id"), PolicyAccess()).write(
         (
             (_policy(one), f"{PREFIX}-api-{one % scale.organisations}-{(one + more) % APIS_EACH}")
@@ -215,13 +240,25 @@ def _snapshots(scale: Scale, told: Written) -> None:
     """Evenly used, from none to all of the quota."""
     began = int((scale.now - timedelta(hours=1)).timestamp() * 1000)
     example = UsageSnapshot(period_start_ms=began, taken_at=scale.now, ends_at=scale.now + timedelta(hours=23))
-    Table(UsageSnapshot, ("counter", "key_id", "used", "percent"), example).write(
-        ((scale.counter(one), _key(one), _used(one), _used(one) * 100 // QUOTA) for one in range(scale.keys)), told
+    sharers = [one for one in range(scale.keys) if scale.is_sharer(one)]
+    own = (
+        (scale.counter(one), _key(one), _used(one), _percent(one))
+        for one in range(scale.keys)
+        if not scale.is_sharer(one)
+    )
+    shared = ((scale.shared_counter(one), "", _used(one), _percent(one)) for one in range(scale.organisations))
+    Table(UsageSnapshot, ("counter", "key_id", "used", "percent"), example).write(chain(own, shared), told)
+    Table(CounterShare, ("organisation_id", "key_id", "counter"), CounterShare(seen_at=scale.now)).write(
+        ((_org(scale.owner(one)), _key(one), scale.shared_counter(scale.owner(one))) for one in sharers), told
     )
 
 
 def _used(one: int) -> int:
     return one * 7919 % (QUOTA + 1)
+
+
+def _percent(one: int) -> int:
+    return _used(one) * 100 // QUOTA
 
 
 def _usage(scale: Scale, told: Written) -> None:

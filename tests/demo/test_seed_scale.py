@@ -12,7 +12,7 @@ from monitors_app.models import Attempt, Delivery, TriggerEvent
 from organisations_app.models import Application, AuditEntry, Organisation
 from policies_app.models import Policy
 from sessions_app.keys import create_key
-from sessions_app.models import Credential, Key, KeyPolicy, OrgSession, UsageHour, UsageSnapshot
+from sessions_app.models import CounterShare, Credential, Key, KeyPolicy, OrgSession, UsageHour, UsageSnapshot
 from sessions_app.usage import key_quotas
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
@@ -28,8 +28,8 @@ def seed(**changes: Any) -> str:
 
 def test_makes_as_many_as_asked_for_and_says_how_many_rows() -> None:
     assert "rows are written" in seed()
-    counts = {model: model._default_manager.count() for model in (Key, Credential, UsageSnapshot, Policy, UsageHour)}
-    assert counts == {Key: 60, Credential: 60, UsageSnapshot: 60, Policy: 100, UsageHour: 200}
+    counts = {model: model._default_manager.count() for model in (Key, Credential, Policy, UsageHour)}
+    assert counts == {Key: 60, Credential: 60, Policy: 100, UsageHour: 200}
     assert KeyPolicy.objects.count() == 66 and Organisation.objects.count() == OrgSession.objects.count() == 2
     assert TriggerEvent.objects.count() == AuditEntry.objects.count() == 20
     assert Delivery.objects.count() == Attempt.objects.count() == 40
@@ -43,6 +43,14 @@ def test_the_keys_have_policies_of_their_own_organisation_and_live_usage() -> No
     key = Key.objects.get(pk="key_scale000000002")
     [quota] = key_quotas([key])[key.pk]
     assert (quota.used, quota.max) == (2 * 7919 % 1001, 1000)
+
+
+def test_keys_of_some_plans_count_together() -> None:
+    seed()
+    sharers = set(CounterShare.objects.values_list("key_id", flat=True))
+    assert 0 < len(sharers) < 60 and UsageSnapshot.objects.exclude(key_id="").count() == 60 - len(sharers)
+    quotas = key_quotas(list(Key.objects.filter(pk__in=sharers, organisation="scale-0001")))
+    assert {(quota.used, quota.shared) for found in quotas.values() for quota in found} == {(7919 % 1001, True)}
 
 
 def test_the_database_goes_on_counting_beyond_it() -> None:
