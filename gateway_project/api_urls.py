@@ -19,7 +19,7 @@ from organisations_app.rest.views import ID, UnknownPath
 from policies_app.api import ApiViewSet, PolicyViewSet
 from sessions_app.api.keys import KeyViewSet
 from sessions_app.api.organisation_sessions import OrganisationResetView, OrganisationSessionView
-from sessions_app.api.policy_previews import PolicyPreviewView
+from sessions_app.api.policy_previews import PolicyPreviewJobView, PolicyPreviewView
 from sessions_app.api.usage import UsageViewSet
 
 router = SimpleRouter(trailing_slash=False)
@@ -50,6 +50,7 @@ urlpatterns = [
     re_path(f"^organisations/(?P<organisation_id>{ID})/session$", OrganisationSessionView.as_view()),
     re_path(f"^organisations/(?P<organisation_id>{ID})/session/reset-quota$", OrganisationResetView.as_view()),
     re_path(f"^policies/(?P<policy_id>{ID})/preview$", PolicyPreviewView.as_view()),
+    re_path(f"^policies/previews/(?P<preview_id>{NUMBER})$", PolicyPreviewJobView.as_view(), name="api-policy-preview"),
     *router.urls,
     re_path(r"", UnknownPath.as_view()),
 ]

@@ -17,7 +17,7 @@ settings.ENVIRONMENT.stop_if_invalid()
 get_resolver().url_patterns  # noqa: B018 - imports all views now: not while the first caller waits
 
 # Django's registry has to be ready before what uses its models.
-from monitors_app.metrics import measure as measure_backlog  # noqa: E402
+from gateway_project import health_metrics  # noqa: E402
 from sessions_app.edge import callers, metrics  # noqa: E402
 from sessions_app.edge.answers import Receive, Scope, Send  # noqa: E402
 from sessions_app.edge.data_plane import Application, DataPlane, refuse_websocket  # noqa: E402
@@ -34,8 +34,8 @@ async def control_plane(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def expose_metrics(scope: Scope, receive: Receive, send: Send) -> None:
-    """The backlog of monitors is asked for in a thread: whoever looks pays for it, the event loop does not."""
-    await sync_to_async(measure_backlog, thread_sensitive=False)()
+    """Health and backlog are asked for in a thread: whoever looks pays for it, the event loop does not."""
+    await sync_to_async(health_metrics.measure, thread_sensitive=False)()
     await metrics.expose(scope, receive, send)
 
 

@@ -1,8 +1,5 @@
 """Liveness and readiness, for whoever restarts or routes to a gateway process."""
 
-from functools import lru_cache
-
-import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
@@ -10,17 +7,11 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
-from redis.cluster import RedisCluster
-from redis.exceptions import RedisClusterException
 
-from monitors_app.backlog import backlog
+from gateway_project.health_checks import OK, store_state, warnings
 from organisations_app.commands import unapplied_migrations
-from sessions_app.engine.store_sync import open_store
-from sessions_app.engine.types import StoreUnavailable
 
-OK = "ok"
 PASS, FAIL = "pass", "fail"
-STORE_TIMEOUT_MS = 1000  # longer than a request's: a slow store is still there
 
 
 @never_cache
@@ -33,13 +24,15 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when store, database and migrations are ready, else 503. `checks` says "ok" or what is wrong."""
-    store, warnings = store_state()
+    """200 when store, database and migrations are ready, else 503. `checks` says "ok" or what is wrong; `warnings` are
+    what the home of the admin shows yellow or red beside, and change no status: requests are unaffected (rule 9.4).
+    """
+    store, evicting = store_state()
     checks = {"store": store, "database": _database()}
     checks["migrations"] = _migrations() if checks["database"] == OK else "unknown: the database does not answer"
     ready = all(result == OK for result in checks.values())
-    warnings += _backlog() if ready else []
-    body = {"status": OK if ready else "unavailable", "checks": checks, "warnings": warnings}
+    told = _warnings(evicting) if ready else []
+    body = {"status": OK if ready else "unavailable", "checks": checks, "warnings": told}
     return JsonResponse(body, status=200 if ready else 503)
 
 
@@ -63,32 +56,11 @@ def hello(request: HttpRequest) -> JsonResponse:
     )
 
 
-def store_state() -> tuple[str, list[str]]:
-    """ "ok" or what is wrong, and warnings about its settings."""
+def _warnings(evicting: list[str]) -> list[str]:
     try:
-        client = _store_client(settings.GATEWAY_STORE_URL)
-        client.ping()
-        memory = client.info("memory")
-    except (redis.RedisError, RedisClusterException, OSError) as error:
-        return f"does not answer: {type(error).__name__}", []
-    # A cluster answers for each node.
-    nodes = [memory] if "maxmemory_policy" in memory else [node for node in memory.values() if isinstance(node, dict)]
-    policies = {str(node.get("maxmemory_policy", "noeviction")) for node in nodes} - {"noeviction"}
-    return OK, [f"the store's maxmemory-policy is {policy}: eviction deletes counters" for policy in sorted(policies)]
-
-
-def _backlog() -> list[str]:
-    """A queue that is stuck does not make this process unready: requests are unaffected (rule 9.4)."""
-    try:
-        return list(backlog(timezone.now()).warnings())
-    except (StoreUnavailable, DatabaseError) as error:
-        return [f"the backlog of monitors cannot be measured: {type(error).__name__}"]
-
-
-@lru_cache(maxsize=1)
-def _store_client(store_url: str) -> redis.Redis | RedisCluster:
-    """Not the client of the enforcement: its circuit breaker would answer instead of the store."""
-    return open_store(store_url, STORE_TIMEOUT_MS).client
+        return warnings(evicting, timezone.now())
+    except DatabaseError as error:
+        return [f"The database stopped answering in between: {type(error).__name__}."]
 
 
 def _database() -> str:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from gateway_project.home_health import checks
+from gateway_project.health_checks import checks
 from monitors_app.models import Delivery, TriggerEvent
 from organisations_app.tenancy import organisations_for, within
 from sessions_app.models import UsageDay

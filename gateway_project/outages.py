@@ -2,14 +2,17 @@
 
 import logging
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
+from django.contrib.sessions.exceptions import SessionInterrupted
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.deprecation import MiddlewareMixin
 
-from gateway_project.home_health import DATABASE_DOWN
+from gateway_project.health_checks import DATABASE_DOWN
 from organisations_app.documents import Problem
 from organisations_app.rest import problems
 from organisations_app.tyk_view import answer_error
@@ -28,10 +31,28 @@ class DatabaseOutageMiddleware(MiddlewareMixin):
     """In MIDDLEWARE anywhere: what a view did not catch comes to all of them. Other errors stay what they are."""
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        if not is_outage(exception):
-            return None
-        log.error("%s was answered with 503, the database does not answer: %s", request.path_info, exception)
-        return unavailable(request)
+        return unavailable(request, exception) if is_outage(exception) else None
+
+
+class SavedSessionMiddleware(SessionMiddleware):
+    """Django's, which saves after the view, where no other middleware can answer in its place. It takes an outage for
+    somebody who has logged out meanwhile.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        try:
+            return super().process_response(request, response)
+        except (SessionInterrupted, OperationalError, InterfaceError) as error:
+            outage = next(filter(is_outage, _with_contexts(error)), None)
+            if outage is None:
+                raise
+            return unavailable(request, outage)
+
+
+def _with_contexts(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
 
 
 def is_outage(error: BaseException) -> bool:
@@ -45,8 +66,9 @@ def is_outage(error: BaseException) -> bool:
     return state is None or state.startswith(DOWN_STATES)
 
 
-def unavailable(request: HttpRequest) -> HttpResponse:
+def unavailable(request: HttpRequest, error: BaseException) -> HttpResponse:
     """In the language of the address. Pages are rendered without the request: its login is in the database."""
+    log.error("%s was answered with 503, the database does not answer: %s", request.path_info, error)
     response = _told(request.path_info)
     response["Retry-After"] = str(RETRY_SECONDS)
     response["Cache-Control"] = "no-store"

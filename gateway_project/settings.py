@@ -105,7 +105,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "gateway_project.content_policy.ContentPolicyMiddleware",
     "gateway_project.outages.DatabaseOutageMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "gateway_project.outages.SavedSessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -150,8 +150,10 @@ def _database() -> dict[str, Any]:
             "timeout": 20,
         }
     else:
+        from gateway_project.database_pool import POOL  # its driver takes 0.1 s to load: nothing for SQLite
+
         # Persistent connections do not fit ASGI, where each request may use another thread; a pool does.
-        options = {"pool": {"min_size": 0, "max_size": 16, "timeout": 5}, "connect_timeout": 3} | options
+        options = {"pool": POOL, "connect_timeout": 3} | options
     return config | {"OPTIONS": options}
 
 
@@ -298,6 +300,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_NO_READ_ONLY_REQUIRED": True,  # live numbers are left out while the counter store does not answer
+    "ENUM_NAME_OVERRIDES": {
+        "DeliveryStatusEnum": "monitors_app.models.Delivery.Status",
+        "JobStatusEnum": "organisations_app.models.Job.STATUSES",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "organisations_app.rest.examples.add_examples",

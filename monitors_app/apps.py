@@ -9,7 +9,8 @@ class MonitorsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from monitors_app.monitors import fall_silent  # models are there only now
+        from monitors_app import monitors  # models are there only now
         from organisations_app import organisations
 
-        organisations.on_close(fall_silent)
+        organisations.on_close(monitors.fall_silent)
+        monitors.register_erasure()

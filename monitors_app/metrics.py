@@ -3,7 +3,7 @@
 import logging
 import time
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from django.utils import timezone
 from prometheus_client import Gauge
 
@@ -22,21 +22,20 @@ FAILED = Gauge("tollgate_deliveries_failed", "Webhooks and e-mails that failed f
 _measured_at = float("-inf")
 
 
-def measure() -> None:
-    """Sets the gauges. What cannot be asked keeps its last value."""
+def measure() -> bool:
+    """Sets the gauges; False if they are as good as new. What cannot be asked keeps its last value."""
     global _measured_at
     if time.monotonic() - _measured_at < PAUSE_SECONDS:
-        return
+        return False
     _measured_at = time.monotonic()
     try:
         found = backlog(timezone.now())
     except (StoreUnavailable, DatabaseError) as error:
         logger.warning("the backlog cannot be measured: %s", error)
-        return
-    finally:
-        close_old_connections()
+        return True
     UNRELAYED.set(found.unrelayed)
     UNRELAYED_AGE.set(found.unrelayed_seconds)
     DUE.set(found.due)
     DUE_AGE.set(found.due_seconds)
     FAILED.set(found.failed)
+    return True

@@ -14,9 +14,12 @@ from django.utils import timezone
 from monitors_app import bodies, notices, signing
 from monitors_app.models import Delivery, Monitor
 from monitors_app.targets import target_path_error
-from organisations_app import sealing, versions
+from organisations_app import erasure, organisations, sealing, versions
+from organisations_app.audit import Actor
 from organisations_app.documents import brief, is_number
+from organisations_app.models import Job
 
+ERASE = "erase-monitor"
 # Stands for a stored secret wherever one is read; written back, it keeps what is stored (rule 7.8).
 MASK = "••••••"
 GATEWAY_NAME = "Gateway"
@@ -60,6 +63,9 @@ def save_monitor(
     if errors := monitor_errors(monitor) | secret_errors(monitor, header_map, signing_secret):
         raise ValidationError(errors)
     with transaction.atomic():
+        organisations.check_open(monitor)
+        if erasure.is_being_erased(ERASE, monitor.pk):
+            raise ValidationError(f"{monitor} is being deleted, and cannot be changed any more.")
         _take_over_failures(monitor)
         if header_map is not None:
             monitor.header_map_sealed = _sealed_headers(unmasked(monitor, header_map))
@@ -71,13 +77,34 @@ def save_monitor(
     return generated
 
 
-def delete_monitor(monitor: Monitor) -> None:
-    """Raises ValidationError for the gateway's own monitor, which can only be switched off."""
+def delete_monitor(monitor: Monitor, by: Actor, reason: str = "") -> Job | None:
+    """Deletes a monitor with its deliveries. One that has more of them than a request can erase is switched off, and
+    erased by a job, which is answered, unless there is one already.
+
+    Raises ValidationError for the gateway's own monitor, which can only be switched off.
+    """
     if monitor.is_gateway:
         raise ValidationError("The gateway's own monitor cannot be deleted; switch it off.")
+    job = None
     with transaction.atomic():
-        monitor.delete()
+        locked = Monitor.objects.select_for_update().filter(pk=monitor.pk).first()
+        if locked is not None and erasure.owns_much(locked):
+            locked.is_enabled = False
+            locked.save(update_fields=["is_enabled"])
+            job = erasure.erase_later(ERASE, monitor, by, reason)
+        else:
+            monitor.delete()
         versions.bump(versions.GATEWAY)
+    return job
+
+
+def register_erasure() -> None:
+    erasure.register(ERASE, "Monitor deleted", Monitor, _finish_erasure)
+
+
+def _finish_erasure(job: Job) -> bool:
+    """A lot of the job that erases a monitor, which is off: it needs no new version."""
+    return erasure.erase_lot(Monitor.objects.filter(pk=job.given["row"]), job)
 
 
 def switch_off(monitor_id: int, reason: str) -> bool:

@@ -15,6 +15,7 @@ from django.core.mail import EmailMultiAlternatives
 from monitors_app import network
 from monitors_app.guard import guarded_sockets
 from monitors_app.lookups import Resolver
+from sessions_app.edge.bodiless import tolerant_connector
 
 TOTAL_SECONDS = 10
 CONNECT_SECONDS = 5
@@ -100,7 +101,7 @@ async def _send_webhook(webhook: Webhook) -> Answer:
     """No redirects, no proxies from the environment, no cookies; the address is checked when it is connected to (rule
     7.11).
     """
-    connector = aiohttp.TCPConnector(
+    connector = tolerant_connector(
         resolver=Resolver(),
         socket_factory=guarded_sockets(settings.GATEWAY_WEBHOOK_ALLOWED_NETS),
         force_close=True,

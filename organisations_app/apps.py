@@ -9,6 +9,7 @@ class OrganisationsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from organisations_app.organisations import register_erasure  # models are there only now
+        from organisations_app import developers, organisations  # models are there only now
 
-        register_erasure()
+        organisations.register_erasure()
+        developers.register_erasure()

@@ -3,6 +3,8 @@
 A lot is prepared, which may take calls of the network, and then finished: one transaction for what it writes, what is
 left to do, and the numbers that people see. A worker that dies loses the lot that it was at, and the sweep hands the
 job to another one. So preparing a lot again must do nothing twice.
+
+Who stops a job only says so: the worker ends it after the lot that it is at, so that what was done is known.
 """
 
 import logging
@@ -10,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from celery import current_app
@@ -18,7 +21,8 @@ from django.db.models import Q
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
-from organisations_app.audit import Actor
+from organisations_app import audit
+from organisations_app.audit import Actor, Subject
 from organisations_app.models import Job
 
 log = logging.getLogger(__name__)
@@ -34,13 +38,19 @@ class Later(Exception):
     """The lot cannot be done now, as when the counter store is down. The job waits for the sweep."""
 
 
+class Failed(Exception):
+    """The job cannot be done, now or later; the words are for people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What the jobs of an act do. `title` and `unit` ("keys", "rows") are for people; the pages of these jobs belong to
     the admin of `model`.
 
-    `prepare` answers the next lot, outside of any transaction; it may raise Later. `finish` does it and moves the
-    job's numbers, in the transaction that saves the job; it answers whether that was the last lot.
+    `prepare` answers the next lot, outside of any transaction; it may raise Later or Failed. `finish` does it and moves
+    the job's numbers, in the transaction that saves the job; it answers whether that was the last lot. `forget` removes
+    what was written down for a job that ends early; one that must not is not `can_stop`. `if_stopped` says what becomes
+    of what was begun.
     """
 
     title: str
@@ -48,6 +58,9 @@ class Kind:
     model: str
     prepare: Callable[[Job], Any]
     finish: Callable[[Job, Any], bool]
+    forget: Callable[[Job], object] = lambda job: None
+    can_stop: bool = True
+    if_stopped: str = "What was done stays done; the rest is not done."
 
 
 _kinds: dict[str, Kind] = {}
@@ -59,12 +72,21 @@ def register(act: str, kind: Kind) -> None:
 
 
 def kind_of(job: Job) -> Kind:
-    return _kinds[job.act]
+    """Of an act that this release does not know, one that fails."""
+    return _kinds.get(job.act) or Kind(f"“{job.act}”", "steps", "", partial(_refuse, job.act), lambda job, _: True)
 
 
-def acts_on(model: str) -> list[str]:
-    """The acts whose jobs belong to the admin of `model`."""
-    return [act for act, kind in _kinds.items() if kind.model == model]
+def belonging_to(model: str) -> Q:
+    """Jobs of the acts that belong to the admin of `model`. Those of unknown acts are shown by all, lest by none."""
+    here = [act for act, kind in _kinds.items() if kind.model == model]
+    return Q(act__in=here) | ~Q(act__in=list(_kinds))
+
+
+def _refuse(act: str, job: Job) -> None:
+    raise Failed(
+        f"This release does not know the act “{act}”: an older or a newer one began it. If it is still wanted, "
+        "begin it anew once all servers and workers run the same release."
+    )
 
 
 @transaction.atomic
@@ -73,6 +95,20 @@ def start(act: str, by: Actor, reason: str, given: Mapping[str, Any]) -> Job:
     job = Job.objects.create(act=act, given=dict(given), reason=reason[:500], actor=by.name)
     transaction.on_commit(lambda: wake(job.pk))
     return job
+
+
+@transaction.atomic
+def stop(job: Job, by: Actor, reason: str) -> bool:
+    """Whoever works on the job ends it after its lot, else the next worker does. False if it has ended, is being
+    stopped, or must not be.
+    """
+    going_on = Job.objects.filter(pk=job.pk, finished_at=None, stop_asked_by="")
+    if not kind_of(job).can_stop or not going_on.update(stop_asked_by=by.name):
+        return False
+    seen = {"act": job.act, "begun_by": job.actor, "done": job.done, "total": job.total}
+    audit.record(by, "stop", Subject("job", str(job.pk), ""), reason, before=seen)
+    transaction.on_commit(lambda: wake(job.pk))
+    return True
 
 
 def wake(job_id: int) -> None:
@@ -137,10 +173,21 @@ def _after_lot(job_id: int, claim: datetime) -> datetime | None:
     job = Job.objects.get(pk=job_id)
     if job.claimed_until != claim:
         return None
+    why = f"Stopped by {job.stop_asked_by}."
+    if not job.stop_asked_by:
+        try:
+            return _do_lot(job, claim)
+        except Failed as error:
+            why = str(error)
+    _end_early(job_id, claim, why)
+    return None
+
+
+def _do_lot(job: Job, claim: datetime) -> datetime | None:
     kind = kind_of(job)
     lot = kind.prepare(job)
     with transaction.atomic():
-        job = Job.objects.select_for_update().get(pk=job_id)
+        job = Job.objects.select_for_update().get(pk=job.pk)
         if job.claimed_until != claim:
             return None
         if kind.finish(job, lot):
@@ -149,3 +196,12 @@ def _after_lot(job_id: int, claim: datetime) -> datetime | None:
             job.claimed_until = timezone.now() + CLAIM
         job.save()
     return job.claimed_until
+
+
+def _end_early(job_id: int, claim: datetime, why: str) -> None:
+    with transaction.atomic():
+        job = Job.objects.select_for_update().get(pk=job_id)
+        if job.claimed_until == claim:
+            kind_of(job).forget(job)
+            job.claimed_until, job.finished_at, job.ended_early = None, timezone.now(), why
+            job.save()

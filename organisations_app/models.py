@@ -267,6 +267,8 @@ class GivenAnswer(models.Model):
 class Job(models.Model):
     """Work that no request can wait for, done by workers lot by lot: see jobs.py."""
 
+    STATUSES = ("running", "finished", "stopped", "failed")
+
     act = models.CharField(max_length=40)
     given = models.JSONField(default=dict, help_text="What the act is asked for, such as a policy's id.")
     reason = models.CharField(max_length=500, blank=True)
@@ -279,6 +281,11 @@ class Job(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     claimed_until = models.DateTimeField(null=True, help_text="A worker is at it; when this is over, another may.")
     finished_at = models.DateTimeField(null=True)
+    stop_asked_by = models.CharField(max_length=200, blank=True)
+    ended_early = models.CharField(
+        max_length=500, blank=True, help_text="Why it ended before all was done, for people; empty: it did all."
+    )
+    found = models.JSONField(default=dict, help_text="What an act that looks for something has found so far.")
 
     class Meta:
         indexes = [models.Index(fields=["created_at"], condition=models.Q(finished_at__isnull=True), name="job_open")]
@@ -289,3 +296,12 @@ class Job(models.Model):
     @property
     def succeeded(self) -> int:
         return self.done - self.failed
+
+    @property
+    def status(self) -> str:
+        """One of STATUSES."""
+        if self.finished_at is None:
+            return "running"
+        if not self.ended_early:
+            return "finished"
+        return "stopped" if self.stop_asked_by else "failed"

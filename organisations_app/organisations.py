@@ -1,18 +1,18 @@
 """Making, changing and removing organisations. Each change holds from the next request on (rule 1.5)."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from organisations_app import jobs, versions
+from organisations_app import erasure, jobs, versions
 from organisations_app.audit import Actor
-from organisations_app.dependents import count_all, dependents_of, erase, prefer_indices
 from organisations_app.models import IDENTIFIER, Job, Organisation
 
 ERASE = "erase-organisation"
-ROWS_PER_LOT = 1_000
 _closers: list[Callable[[str], object]] = []
 
 
@@ -42,7 +42,7 @@ def delete_organisation(organisation: Organisation, by: Actor, reason: str = "")
     which is answered, unless there is one already; its id is free again when the job is done.
     """
     organisation_id, job = organisation.pk, None
-    if not any(each.are_many for each in dependents_of(Organisation, [organisation_id])):
+    if not erasure.owns_much(organisation):
         organisation.delete()
     elif _close(organisation):
         job = jobs.start(ERASE, by, reason, {"organisation": organisation_id, "name": organisation.name})
@@ -61,9 +61,19 @@ def organisation_named(organisation_id: str) -> Organisation:
     return organisation
 
 
+def check_open(row: Any) -> None:
+    """Raises ValidationError for a row of an organisation that is being deleted, or that is to be moved there or away:
+    until it is erased nothing of it is changed, least of all switched on again.
+    """
+    stored = type(row)._default_manager.filter(pk=row.pk).values("organisation")
+    closed = Organisation.objects.exclude(closed_at=None).filter(Q(pk=row.organisation_id) | Q(pk__in=stored)).first()
+    if closed is not None:
+        words = f"{closed.pk} is being deleted: nothing that belongs to it can be changed, and nothing added."
+        raise ValidationError({"organisation": words})
+
+
 def register_erasure() -> None:
-    model = Organisation._meta.label_lower
-    jobs.register(ERASE, jobs.Kind("Organisation deleted", "rows", model, lambda _: None, lambda job, _: _finish(job)))
+    erasure.register(ERASE, "Organisation deleted", Organisation, _finish)
 
 
 def _change(organisation: Organisation) -> None:
@@ -92,13 +102,7 @@ def _finish(job: Job) -> bool:
     """A lot of the job that erases a closed organisation."""
     organisation_id = job.given["organisation"]
     closed = Organisation.objects.filter(pk=organisation_id).exclude(closed_at=None)
-    if job.total is None:
-        job.total = count_all(closed)
-        return job.total == 0
-    prefer_indices()
-    job.done += erase(closed, ROWS_PER_LOT)
-    is_gone = not closed.exists()
-    job.total = job.done if is_gone else max(job.total, job.done)
+    is_gone = erasure.erase_lot(closed, job)
     if is_gone:
         _bump(organisation_id)
     return is_gone

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import Model, Q, QuerySet
 
-from organisations_app.models import Application, Developer, StaffConfinement
+from organisations_app.models import Application, Developer, Organisation, StaffConfinement
 
 Row = TypeVar("Row", bound=Model)
 
@@ -69,3 +69,24 @@ def within(rows: QuerySet[Row], organisations: str | Collection[str] | None, *pa
     for path in paths:
         owned_by |= Q(**{f"{path}__in": ids})
     return rows.filter(owned_by)
+
+
+def living(rows: QuerySet[Row]) -> QuerySet[Row]:
+    """Without organisations that wait to be erased, and without what belongs to them."""
+    if rows.model is Organisation:
+        return rows.filter(closed_at=None)
+    return rows.filter(organisation__closed_at=None) if is_mortal(rows.model) else rows
+
+
+def waits_to_be_erased(row: Any) -> bool:
+    """Together with the organisation that it is or belongs to."""
+    if not is_mortal(type(row)):
+        return False
+    organisation = row if isinstance(row, Organisation) else row.organisation
+    return organisation is not None and organisation.closed_at is not None
+
+
+def is_mortal(model: type[Model]) -> bool:
+    """Whether its rows are erased with an organisation: they are organisations, or each names one."""
+    fields = [field for field in model._meta.fields if field.name == "organisation"]
+    return model is Organisation or any(field.related_model is Organisation for field in fields)

@@ -18,7 +18,7 @@ from organisations_app.rest.fields import OrganisationField, StrictModelSerializ
 from organisations_app.rest.filters import Flag
 from organisations_app.rest.refusals import Conflict
 from organisations_app.rest.resources import ModelResource, Resource, answer
-from organisations_app.tenancy import within
+from organisations_app.tenancy import living, within
 from policies_app import catalogue
 from policies_app.drafts import PolicyDraft, api_names, save_policy_draft
 from policies_app.models import Api, Policy
@@ -203,9 +203,9 @@ def check_apis(api_ids: Iterable[str], bound_to: str | Collection[str] | None) -
 
 
 def known_apis(api_ids: Iterable[str], bound_to: str | Collection[str] | None) -> set[str]:
-    """Of these APIs, those that exist; for who is bound to an organisation, in it."""
+    """Of these APIs, those that exist and stay; for who is bound to an organisation, in it."""
     named = set(api_ids)
-    visible = within(Api.objects.filter(pk__in=named), bound_to, "organisation")
+    visible = within(living(Api.objects.filter(pk__in=named)), bound_to, "organisation")
     return set(visible.values_list("pk", flat=True)) if named else set()
 
 

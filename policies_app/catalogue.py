@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from organisations_app import versions
+from organisations_app import organisations, versions
 from policies_app.models import Api, Policy, PolicyAccess
 
 
 @transaction.atomic
 def save_api(api: Api) -> None:
     """Creates or changes an API definition. Raises ValidationError naming the field."""
+    organisations.check_open(api)
     api.full_clean()
     api.save()
     versions.bump(versions.GATEWAY)
@@ -33,6 +34,7 @@ def save_policy(policy: Policy, access: Sequence[PolicyAccess] | None = None) ->
     """Creates or changes a policy; `access`, if given, replaces its access rights. Raises ValidationError naming the
     field.
     """
+    organisations.check_open(policy)
     policy.full_clean()
     policy.save()
     if access is not None:

@@ -13,6 +13,7 @@ from django.db import transaction
 from organisations_app.documents import refusal
 from organisations_app.models import Organisation
 from organisations_app.organisations import organisation_named
+from organisations_app.tenancy import living
 from policies_app.drafts import RightDraft, fill_limits, right_drafts
 from policies_app.limits import Limits
 from policies_app.models import Policy
@@ -93,8 +94,9 @@ def _organisations(wanted: Iterable[WantedKey]) -> dict[str, Organisation]:
 
 
 def read_policies(wanted: Iterable[WantedKey]) -> dict[str, Policy]:
-    """Those that the drafts name, by id, as far as they exist."""
-    return new_keys.read_all(Policy.objects.all(), {policy for each in wanted for policy in each.session.policies})
+    """Those that the drafts name, by id, as far as they exist and are not being deleted."""
+    named = {policy for each in wanted for policy in each.session.policies}
+    return new_keys.read_all(living(Policy.objects.all()), named)
 
 
 @transaction.atomic

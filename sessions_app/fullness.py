@@ -108,8 +108,7 @@ def fullest(keys: QuerySet[Key], percent: int, most: int) -> list[str]:
     """Ids of those of `keys` with such a counter, of their own or shared; of more than `most` of a kind the fullest."""
     now = timezone.now()
     own = fullest_counters(percent, now)
-    counters = fullest_shared(percent, now).values_list("counter", flat=True)[:most]
-    shared = CounterShare.objects.filter(counter__in=list(counters))
+    shared = CounterShare.objects.filter(counter__in=fullest_shared(percent, now).values("counter")[:most])
     found: list[str] = []
     for rows in (own, shared):
         chosen = rows.filter(key_id__in=keys.order_by().values("pk")) if keys.query.where else rows

@@ -4,6 +4,7 @@ A cached grant is never trusted to be new: the counter function compares its ver
 """
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
 
@@ -178,15 +179,23 @@ def key_counter(holder: Holder, source: Source) -> str:
     """Where the units of this source's limits are counted: the credential's counter, or the custom subject's (section
     5).
     """
-    organisation_id, subject = holder.key.organisation_id, custom_subject(holder)
+    return counter_of(holder.key.organisation_id, holder.key.pk, custom_subject(holder), source.scope)
+
+
+def counter_of(organisation_id: str, key_id: str, subject: str | None, scope: str) -> str:
+    """As key_counter, of a key whose custom subject is known."""
     if subject is None:
-        return names.key_counter(organisation_id, holder.key.pk, source.scope)
-    return names.subject_counter(organisation_id, subject, source.scope if source.scope.startswith("api:") else "")
+        return names.key_counter(organisation_id, key_id, scope)
+    return names.subject_counter(organisation_id, subject, scope if scope.startswith("api:") else "")
 
 
 def custom_subject(holder: Holder) -> str | None:
     """The computed custom rate limit key, or None when the key counts for itself (rule 5.4)."""
-    meta_data = holder.meta_data
+    return subject_in(holder.meta_data)
+
+
+def subject_in(meta_data: Mapping[str, object]) -> str | None:
+    """As custom_subject, of a computed session's metadata."""
     pattern = _parsed(str(meta_data.get(FIELD) or ""))
     return pattern.subject(meta_data) if pattern else None
 

@@ -45,7 +45,8 @@ def start(act: str, keys: QuerySet[Key], by: Actor, reason: str, given: Mapping[
 
 def register_all() -> None:
     for act in ACTS.values():
-        jobs.register(act.name, jobs.Kind(act.done, "keys", "sessions_app.key", _prepare, partial(_finish, act)))
+        kind = jobs.Kind(act.done, "keys", "sessions_app.key", _prepare, partial(_finish, act), _forget)
+        jobs.register(act.name, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,11 @@ def _finish(act: KeyAct, job: Job, lot: _Lot) -> bool:
     job.position = max((item.pk for item in lot.items), default=job.position)
     job.items.filter(pk__lte=job.position).delete()
     return job.done >= job.total or not lot.items
+
+
+def _forget(job: Job) -> None:
+    """What the store did for an item without its entry, because a worker died, is entered by the sweep of notes."""
+    job.items.all().delete()
 
 
 def _write_down(job: Job) -> int:

@@ -255,3 +255,19 @@ class KeyJobItem(models.Model):
         """The item that a correction is of, if it is any's."""
         kind, _, numbers = correction_id.partition("-")
         return int(numbers.partition("-")[2]) if kind == "job" else None
+
+
+class KeyJobShare(models.Model):
+    """A key that a job has to look at together with all that count on the same counter."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="shares", db_index=False)
+    counter = models.CharField(max_length=250)
+    key_id = models.CharField(max_length=32)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["job", "counter", "key_id"], name="key_job_share_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key_id} on {self.counter} of job {self.job_id}"

@@ -4,8 +4,9 @@ from typing import Any
 
 from rest_framework import serializers
 
+from organisations_app.models import Job
 from sessions_app.replay import Precision
-from sessions_app.whatif import MOST_KEYS, MOST_LISTED
+from sessions_app.tallies import MOST_LISTED
 
 
 class RecountedShape(serializers.Serializer[Any]):
@@ -33,7 +34,7 @@ class DayPreviewShape(serializers.Serializer[Any]):
 class PreviewShape(serializers.Serializer[Any]):
     """What a changed policy would have done."""
 
-    begin = serializers.DateTimeField()
+    begin = serializers.DateTimeField(help_text="Midnight UTC: whole days are counted again, the last of them today.")
     end = serializers.DateTimeField()
     keys = serializers.IntegerField(help_text="Living keys with this policy.")
     counters = serializers.IntegerField(help_text="Quota counters that it would judge them by.")
@@ -54,4 +55,19 @@ class PreviewShape(serializers.Serializer[Any]):
     worst = RecountedShape(many=True, help_text=f"With the most denied requests; at most {MOST_LISTED}.")
     precision = serializers.ChoiceField(choices=[str(each) for each in Precision], help_text="Of `denied_total`.")
     exactness = serializers.CharField(help_text="What the numbers can and cannot say.")
-    is_complete = serializers.BooleanField(help_text=f"False: there are more than {MOST_KEYS} keys.")
+
+
+class PreviewJobShape(serializers.Serializer[Any]):
+    """A preview that a worker counts."""
+
+    id = serializers.IntegerField()
+    policy_id = serializers.CharField()
+    status = serializers.ChoiceField(choices=Job.STATUSES)
+    keys_done = serializers.IntegerField()
+    keys_total = serializers.IntegerField(
+        allow_null=True, help_text="Null until a worker has counted; more than the policy has, if they share counters."
+    )
+    begun_at = serializers.DateTimeField()
+    finished_at = serializers.DateTimeField(allow_null=True)
+    problem = serializers.CharField(help_text="Why it was stopped or failed; else empty.")
+    preview = PreviewShape(allow_null=True, help_text="Null until it is finished.")

@@ -29,6 +29,10 @@ class Quota:
     starts_ms: tuple[int, ...] = ()
 
     @property
+    def numbers(self) -> tuple[int, int, tuple[int, ...]]:
+        return self.max, self.period_ms, self.starts_ms
+
+    @property
     def is_short(self) -> bool:
         """Several periods in an hour."""
         return 0 < self.period_ms < HOUR_MS

@@ -106,9 +106,8 @@ def _joined(
     api_id: str | None,
 ) -> dict[str, Holder]:
     """With what their policies grant."""
-    rights = PolicyAccess.objects.filter(policy__in=list(policies))
-    granted = _by_owner(rights, "policy_id", api_id) if policies else {}
-    terms = {pk: _terms_of_policy(policy, _rights(granted.get(pk, ()))) for pk, policy in policies.items()}
+    granted = _granted_by(policies, api_id)
+    terms = _terms_of(policies, granted)
     return {
         key.pk: Holder(
             key=key,
@@ -122,6 +121,21 @@ def _joined(
         )
         for key in keys
     }
+
+
+def policy_terms(policy_ids: Collection[str]) -> dict[str, PolicyTerms]:
+    """The terms of those policies that exist, by id: two queries."""
+    policies = Policy.objects.in_bulk(policy_ids)
+    return _terms_of(policies, _granted_by(policies, None))
+
+
+def _granted_by(policies: Mapping[str, Policy], api_id: str | None) -> dict[str, list[PolicyAccess]]:
+    rights = PolicyAccess.objects.filter(policy__in=list(policies))
+    return _by_owner(rights, "policy_id", api_id) if policies else {}
+
+
+def _terms_of(policies: Mapping[str, Policy], granted: Mapping[str, list[PolicyAccess]]) -> dict[str, PolicyTerms]:
+    return {pk: _terms_of_policy(policy, _rights(granted.get(pk, ()))) for pk, policy in policies.items()}
 
 
 def _version_numbers(pairs: list[tuple[str, str]]) -> dict[str, int]:

@@ -96,7 +96,7 @@ def read_policies(reader: Reader) -> tuple[str, ...]:
     several, single = reader.texts("apply_policies"), reader.text("apply_policy_id")
     chosen = tuple(dict.fromkeys(several or ([single] if single else [])))
     for policy_id in chosen:
-        reader.check("apply_policies", policy_id, IDENTIFIER)
+        reader.check("apply_policies" if several else "apply_policy_id", policy_id, IDENTIFIER)
     return chosen
 
 

@@ -1,7 +1,10 @@
 """Usage as people see it: live counters of keys and organisations (rules 2.9, 5.6)."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from django.db.models import F
 
 from organisations_app.models import Organisation
 from policies_app.limits import Source
@@ -9,6 +12,7 @@ from sessions_app import grants
 from sessions_app.engine import check, names, rollup
 from sessions_app.engine.types import Grant, LimitName, LimitState, QuotaLimit, Snapshot, Versions
 from sessions_app.models import Key, OrgSession, UsageSnapshot
+from sessions_app.queries import Among
 from sessions_app.store import sync_store
 from sessions_app.terms import Holder, read_holders
 
@@ -99,8 +103,9 @@ def organisation_limits(organisation: Organisation) -> list[QuotaLimit]:
 
 def snapshots(counters: Sequence[str]) -> Mapping[str, Snapshot]:
     """The last copies of these counters in the database (rule 9.2)."""
-    rows = UsageSnapshot.objects.filter(counter__in=list(counters))
-    return {row.counter: Snapshot(row.used, row.period_start_ms, row.fired) for row in rows}
+    rows = UsageSnapshot.objects.filter(Among(F("counter"), counters))
+    taken = rows.values_list("counter", "used", "period_start_ms", "fired")
+    return {counter: Snapshot(used, start_ms, fired) for counter, used, start_ms, fired in taken}
 
 
 def _no_snapshots(counters: Sequence[str]) -> Mapping[str, Snapshot]:
@@ -108,13 +113,17 @@ def _no_snapshots(counters: Sequence[str]) -> Mapping[str, Snapshot]:
 
 
 def held(counters: Sequence[str]) -> dict[str, Snapshot]:
-    """What these counters of one organisation hold as it is stored, also when the period is over; changes nothing.
+    """What these counters hold as it is stored, also when the period is over; changes nothing.
 
     Counters that were never used are left out. Raises StoreUnavailable.
     """
     found: dict[str, Snapshot] = {}
-    for taken in rollup.read_counters(sync_store(), counters):
-        found.update(taken.snapshots)
+    by_bucket: defaultdict[int, list[str]] = defaultdict(list)
+    for counter in counters:
+        by_bucket[names.bucket_of_counter(counter)].append(counter)
+    for of_bucket in by_bucket.values():
+        for taken in rollup.read_counters(sync_store(), of_bucket):
+            found.update(taken.snapshots)
     missing = [counter for counter in counters if counter not in found]
     return {**(snapshots(missing) if missing else {}), **found}
 

@@ -4,17 +4,29 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 
 from monitors_app.models import Delivery, TriggerEvent
+from organisations_app import jobs
+from organisations_app.audit import ROOT
 from organisations_app.models import AuditEntry
 from organisations_app.rest.examples import SENT
+from policies_app.drafts import policy_draft
+from policies_app.models import Policy
+from sessions_app import what_if_jobs
+from sessions_app.whatif import what_if
 from tests.administration import Administration
 
 SCHEMA: Any = SchemaGenerator().get_schema(public=True)
 COMPONENTS = SCHEMA["components"]["schemas"]
 MADE = ("organisations", "attributes", "developers", "applications", "apis", "policies", "keys", "monitors", "tokens")
-PARAMETERS = {"organisation_id": "organisations", "policy_id": "policies", "developer_id": "developers"}
+PARAMETERS = {
+    "organisation_id": "organisations",
+    "policy_id": "policies",
+    "developer_id": "developers",
+    "preview_id": "previews",
+}
 
 
 class Operation(NamedTuple):
@@ -83,7 +95,11 @@ def objects(rest: Administration) -> dict[str, Any]:
         event=event, channel="webhook", monitor_id=ids["monitors"], recipient="https://hooks.example.com/quota",
         status="failed", subject=ids["keys"], method="POST", body="{}",
     )  # fmt: skip
-    return ids | {"events": event.pk, "deliveries": delivery.pk, "audit": AuditEntry.objects.latest("id").pk}
+    asked = what_if(policy := Policy.objects.get(), policy_draft(policy, policy.access.all()), timezone.now(), 1)
+    preview = what_if_jobs.start(policy, asked, ROOT)
+    jobs.work(preview.pk)
+    ids |= {"events": event.pk, "deliveries": delivery.pk, "previews": preview.pk}
+    return ids | {"audit": AuditEntry.objects.latest("id").pk}
 
 
 def filled(operation: Operation, ids: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from gateway_project import health, home_health
+from gateway_project import health_checks
 from gateway_project.celery_settings import beat_schedule
-from gateway_project.home_health import BAD, GOOD, WARNING, checks
+from gateway_project.health_checks import BAD, GOOD, WARNING, checks
 from monitors_app.models import Delivery, TriggerEvent
 from sessions_app import periodic_runs
 from sessions_app.models import UsageDay, UsageSnapshot
@@ -21,6 +21,12 @@ from sessions_app.nearest import nearest_to_limit
 from tests.factories import AcmeFactory, AppFactory, GlobexFactory, KeyFactory
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+
+
+@pytest.fixture(autouse=True)
+def forget_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health_checks, "_broker_asked", None)
+
 
 NOWHERE = "redis://127.0.0.1:1/0"
 NO_REQUESTS = "No requests yet."
@@ -135,15 +141,13 @@ def test_a_store_that_is_down_is_red_with_advice_and_hides_nothing_else(admin_cl
 
 
 def test_a_store_that_evicts_is_a_warning(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        home_health, "store_state", lambda: (health.OK, ["the store's maxmemory-policy is allkeys-lru"])
-    )
+    monkeypatch.setattr(health_checks, "store_state", lambda: (health_checks.OK, ["allkeys-lru"]))
     assert (state("Eviction").state, "noeviction" in state("Eviction").advice) == (WARNING, True)
 
 
 @pytest.mark.parametrize(("lengths", "expected"), [({"relay": None}, BAD), ({"relay": 0, "mail": 3}, GOOD)])
 def test_a_broker_that_does_not_answer_is_red(monkeypatch: pytest.MonkeyPatch, lengths: Any, expected: str) -> None:
-    monkeypatch.setattr(home_health, "queue_lengths", lambda: lengths)
+    monkeypatch.setattr(health_checks, "queue_lengths", lambda: lengths)
     assert state("Broker").state == expected
     assert (expected == BAD) == bool(state("Broker").advice)
     assert expected == BAD or "3 in mail" in state("Broker").finding
@@ -151,8 +155,8 @@ def test_a_broker_that_does_not_answer_is_red(monkeypatch: pytest.MonkeyPatch, l
 
 def test_a_broker_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(home_health, "BROKER_PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(home_health, "queue_lengths", lambda: release.wait(30) and {})
+    monkeypatch.setattr(health_checks, "BROKER_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(health_checks, "queue_lengths", lambda: release.wait(30) and {})
     assert state("Broker").state == BAD
     release.set()
 

@@ -14,6 +14,7 @@ from django.db.models import Model
 from django.forms import ModelChoiceField
 from django.test import Client
 from django.urls import URLPattern, get_resolver
+from django.utils import timezone
 
 from monitors_app.models import Monitor
 from organisations_app.models import (
@@ -26,7 +27,9 @@ from organisations_app.models import (
     StaffConfinement,
 )
 from organisations_app.tenancy import organisations_for
+from policies_app.drafts import policy_draft
 from policies_app.models import Api, Policy, PolicyAccess
+from sessions_app.whatif import what_if
 from tests.admin_world import everything_of
 from tests.factories import AcmeFactory, GlobexFactory
 
@@ -104,18 +107,33 @@ def test_no_address_answers_with_somebody_elses_row(confined: Client, own: Any, 
 
 
 @pytest.mark.parametrize(
-    ("act", "place"), [("revoke", "sessions_app/key"), ("erase-organisation", "organisations_app/organisation")]
+    ("act", "place"),
+    [
+        ("revoke", "sessions_app/key"),
+        ("erase-organisation", "organisations_app/organisation"),
+        ("what-if", "policies_app/policy"),
+        ("of another release", "policies_app/policy"),
+    ],
 )
-def test_the_page_of_a_job_is_for_who_began_it(confined: Client, act: str, place: str) -> None:
+def test_the_page_of_a_job_is_for_who_began_it(confined: Client, own: Any, act: str, place: str) -> None:
     """A job may act on keys of several organisations, and its errors name them."""
-    theirs, own = (
-        Job.objects.create(act=act, actor=f"admin:{name}", reason=name, given={"name": name}, errors=[["key_1", name]])
+    theirs, mine = (
+        Job.objects.create(act=act, actor=f"admin:{name}", reason=name, given=given_of(name), errors=[["key_1", name]])
         for name in ("Globex", "confined")
     )
     for headers in ({}, {"HX-Request": "true"}):
         answer = confined.get(f"/admin/{place}/jobs/{theirs.pk}/", headers=headers)
         assert answer.status_code == 404 and not marks_in(answer)
-        assert confined.get(f"/admin/{place}/jobs/{own.pk}/", headers=headers).status_code == 200
+        assert confined.get(f"/admin/{place}/jobs/{mine.pk}/", headers=headers).status_code == 200
+    assert confined.post(f"/admin/{place}/jobs/{theirs.pk}/stop/", {"confirmed": "yes"}).status_code == 404
+    assert not Job.objects.exclude(stop_asked_by="").exists()
+
+
+def given_of(name: str) -> dict[str, Any]:
+    """As what-ifs are given; other acts look at the name alone."""
+    policy = Policy.objects.get(pk="policy-acme")
+    asked = what_if(policy, policy_draft(policy, policy.access.all()), timezone.now(), organisations=["acme"])
+    return {"name": name, "policy": policy.pk, "asked": asked.written(), "form": [["name", name]]}
 
 
 def test_the_same_addresses_show_own_rows(confined: Client, own: dict[type[Model], Model], foreign: Any) -> None:

@@ -16,9 +16,11 @@ from organisations_app import audit
 from organisations_app.admin_tokens import EVERYTHING, SCOPES, create_token
 from organisations_app.models import AdminToken, Application, AttributeDefinition, Developer, Organisation
 from organisations_app.rest.views import UnknownPath
+from policies_app.drafts import policy_draft
 from policies_app.models import Api, Policy
-from sessions_app import keys
+from sessions_app import keys, what_if_jobs
 from sessions_app.models import Key, OrgSession, UsageHour
+from sessions_app.whatif import what_if
 from tests.administration import token_client
 from tests.factories import AcmeFactory, AppFactory, GlobexFactory, MonitorFactory, OutsiderFactory
 
@@ -26,6 +28,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 METHODS = ("get", "post", "put", "patch", "delete")
 OPEN = ("schema", "docs")
 BACKLOG = "/deliveries/backlog"
+NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 class Door(NamedTuple):
@@ -121,6 +124,7 @@ def foreign() -> dict[str, Any]:
         "applications": application,
         "apis": api,
         "policies": policy,
+        "previews": what_if_jobs.start(policy, what_if(policy, policy_draft(policy, ()), NOW), audit.ROOT),
         "keys": key,
         "monitors": monitor,
         "events": event,
@@ -142,7 +146,8 @@ def everything() -> list[Any]:
 def test_another_organisations_object_is_not_found(door, foreign):
     client = token_client(organisation_id="acme")
     before = everything()
-    address = door.template.format(foreign[door.template.split("/")[1]])
+    named = "previews" if "/previews/" in door.template else door.template.split("/")[1]
+    address = door.template.format(foreign[named])
     code, problem = client.refused(door.method, address, {})
     assert (code, problem["code"]) == (404, "not_found"), problem
     assert everything() == before

@@ -1,8 +1,12 @@
 """A database that is down is told in words, by a real server, to people and to programs; a bug stays a 500."""
 
 import json
+import re
 import sqlite3
+import subprocess
+import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +14,19 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.exceptions import SessionInterrupted
 from django.db import DataError, InterfaceError, OperationalError, connection
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
 from bench.scenarios import Server
 from bench.servers import running_server
-from gateway_project.outages import DatabaseOutageMiddleware, is_outage
+from gateway_project.environment import BASE_DIR
+from gateway_project.outages import DatabaseOutageMiddleware, SavedSessionMiddleware, is_outage
 from gateway_project.store import free_port
+from tests.postgres import running_postgres
 
 SECRET = "a-secret-that-is-long-enough-for-everybody"
 SERVER = Server("gateway_project.asgi:application", "asgi", "gateway_project.settings")
@@ -77,7 +86,64 @@ def test_what_went_wrong_is_in_the_log(
     assert "/portal/ was answered with 503" in caplog.text and "the cursor is closed" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/admin/", "DATABASE_URL"),
+        ("/portal/", "The database does not answer"),
+        ("/api/v1/keys", '"code": "database_unavailable"'),
+        ("/tyk/keys", '"status": "error"'),
+    ],
+)
+def test_a_session_that_cannot_be_saved_is_told_in_the_words_of_the_address(
+    rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, path: str, words: str
+) -> None:
+    gone = caused(OperationalError(), psycopg.errors.AdminShutdown())
+    monkeypatch.setattr(SessionStore, "save", _raising(gone))
+    answer: Any = SavedSessionMiddleware(_remembering)(rf.get(path))
+    assert (answer.status_code, answer["Retry-After"]) == (503, "15") and words in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "told_as"),
+    [
+        (caused(OperationalError(), psycopg.errors.DeadlockDetected()), OperationalError),
+        (UpdateError(), SessionInterrupted),
+    ],
+)
+def test_a_session_that_is_refused_or_gone_is_no_outage(
+    rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, error: Exception, told_as: type[Exception]
+) -> None:
+    monkeypatch.setattr(SessionStore, "save", _raising(error))
+    with pytest.raises(told_as):
+        SavedSessionMiddleware(_remembering)(rf.get("/portal/"))
+
+
+def _remembering(request: Any) -> HttpResponse:
+    request.session["seen"] = True
+    return HttpResponse()
+
+
+def _raising(error: Exception) -> Any:
+    def save(*_: Any, **__: Any) -> None:
+        raise error
+
+    return save
+
+
 # --- a real server ----------------------------------------------------------------------------------------------------
+
+
+def environment_of(database_url: str, store_url: str, folder: Path) -> dict[str, str]:
+    return {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": store_url,
+        "CELERY_BROKER_URL": "memory://localhost",
+        "GATEWAY_VAR_DIR": str(folder),
+        "GATEWAY_ADMIN_SECRET": SECRET,
+        "GATEWAY_DEMO": "0",
+        "DEBUG": "true",
+    }
 
 
 @pytest.fixture(scope="module", params=["postgres", "sqlite"])
@@ -88,21 +154,14 @@ def url(request: pytest.FixtureRequest, store_url: str, tmp_path_factory: pytest
         "postgres": f"postgres://nobody@127.0.0.1:{free_port()}/nothing",
         "sqlite": f"sqlite:///{folder}/gone/db.sqlite3",
     }
-    environment = {
-        "DATABASE_URL": database[request.param],
-        "REDIS_URL": store_url,
-        "CELERY_BROKER_URL": "memory://localhost",
-        "GATEWAY_VAR_DIR": str(folder),
-        "GATEWAY_ADMIN_SECRET": SECRET,
-        "GATEWAY_DEMO": "0",
-        "DEBUG": "true",
-    }
+    environment = environment_of(database[request.param], store_url, folder)
     with running_server(SERVER, environment, Path(folder / "log"), "/healthz", {}) as alive:
         yield alive.removesuffix("/healthz")
 
 
-def get(url: str, **headers: str) -> tuple[int, str, dict[str, str]]:
-    request = urllib.request.Request(url, headers={"Cookie": "sessionid=of-somebody-who-is-logged-in", **headers})
+def get(url: str, data: bytes | None = None, /, **headers: str) -> tuple[int, str, dict[str, str]]:
+    """Or post."""
+    request = urllib.request.Request(url, data, headers={"Cookie": "sessionid=of-somebody-who-is-logged-in", **headers})
     try:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30)
     except urllib.error.HTTPError as error:
@@ -136,3 +195,40 @@ def test_programs_are_told_in_their_own_words(url: str) -> None:
     assert (headers["content-type"], headers["retry-after"]) == ("application/problem+json", "15")
     status, text, _ = get(f"{url}/tyk/keys", **{"X-Tyk-Authorization": SECRET})
     assert (status, json.loads(text)["status"]) == (503, "error")
+
+
+LOSES_ITS_CONNECTION = """
+CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
+CREATE TRIGGER lose BEFORE UPDATE ON django_session FOR EACH ROW EXECUTE FUNCTION lose();
+"""
+
+
+def test_a_database_that_goes_away_while_a_session_is_saved(store_url: str, tmp_path: Path) -> None:
+    """Who logs in has a session made by the view, and written once more after it."""
+    with running_postgres() as postgres:
+        environment = environment_of(postgres.url, store_url, tmp_path)
+        manage(environment, "migrate", "-v0")
+        manage(environment, "createsuperuser", "--noinput", "--username", "a")
+        postgres.do(LOSES_ITS_CONNECTION)
+        with running_server(SERVER, environment, tmp_path / "log", "/healthz", {}) as alive:
+            url = alive.removesuffix("/healthz")
+            for path, has_advice in (("/admin/login/", True), ("/portal/login/", False)):
+                status, html, headers = log_in(url + path)
+                assert (status, headers["retry-after"]) == (503, "15"), path
+                assert "The database does not answer" in html and "Traceback" not in html
+                assert ("DATABASE_URL" in html) == has_advice
+
+
+def manage(environment: dict[str, str], *command: str) -> None:
+    superuser = {"DJANGO_SUPERUSER_EMAIL": "a@example.com", "DJANGO_SUPERUSER_PASSWORD": SECRET}
+    subprocess.run([sys.executable, "manage.py", *command], cwd=BASE_DIR, env=environment | superuser, check=True)
+
+
+def log_in(url: str) -> tuple[int, str, dict[str, str]]:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=30) as page:
+        token = re.search(r'csrfmiddlewaretoken" value="(\w+)', page.read().decode())
+        cookie = page.headers["Set-Cookie"].partition(";")[0]
+    assert token is not None
+    form = {"username": "a", "password": SECRET, "csrfmiddlewaretoken": token[1]}
+    return get(url, urllib.parse.urlencode(form).encode(), Cookie=cookie)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -19,19 +18,22 @@ from monitors_app.admin.forms import MonitorForm, RotationForm, sentence
 from monitors_app.delivery import TestThrottled, send_test
 from monitors_app.health import health_of
 from monitors_app.models import Monitor
-from monitors_app.monitors import delete_monitor, rotate_secret, save_monitor
+from monitors_app.monitors import ERASE, delete_monitor, rotate_secret, save_monitor
 from monitors_app.transports import TransportError
 from organisations_app import audit
-from organisations_app.admin_audit import AuditedAdmin
+from organisations_app.admin_audit import AuditedAdmin, reason_of
 from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
+from organisations_app.admin_erasure import ErasingAdmin
 from organisations_app.admin_lists import PagedAdmin
+from organisations_app.models import Job
 
 ROTATION_TEXT = "A new signing secret is made and shown once."
 
 
 @admin.register(Monitor)
-class MonitorAdmin(PagedAdmin, AuditedAdmin):
+class MonitorAdmin(ErasingAdmin, PagedAdmin, AuditedAdmin):
     form = MonitorForm
+    erase_act = ERASE
     list_display = ["name", "organisation_told", "target", "http_method", "event_timeout", "status"]
     list_filter = [("organisation", AutocompleteSelectFilter), ("is_enabled", BooleanRadioFilter)]
     list_filter_submit = True
@@ -106,12 +108,8 @@ class MonitorAdmin(PagedAdmin, AuditedAdmin):
             obj, header_map=form.cleaned_data["header_map"], signing_secret=form.cleaned_data["signing_secret"] or None
         )
 
-    def delete_model(self, request: HttpRequest, obj: Monitor) -> None:
-        delete_monitor(obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Monitor]) -> None:
-        for monitor in queryset:
-            delete_monitor(monitor)
+    def remove(self, request: HttpRequest, obj: Monitor) -> Job | None:
+        return delete_monitor(obj, actor_of(request), reason_of(request))
 
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: str | None = None) -> HttpResponse:
         if obj.generated_secret:

@@ -25,7 +25,7 @@ from monitors_app.monitors import (
 )
 from monitors_app.transports import TransportError
 from organisations_app.documents import Reader
-from organisations_app.rest.authentication import reach_of
+from organisations_app.rest.authentication import actor_of, reach_of
 from organisations_app.rest.fields import NUMBER, OrganisationField, StrictModelSerializer, Text
 from organisations_app.rest.filters import Flag
 from organisations_app.rest.refusals import Conflict, TooSoon
@@ -147,11 +147,17 @@ class MonitorViewSet(ModelResource[Monitor]):
         if self.kwargs.get("pk") == GATEWAY:
             self.kwargs["pk"] = str(gateway_monitor().pk)
 
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Deletes it with its deliveries. One that has more than 1,000 is switched off at once and erased by a worker;
+        until then it may still be listed.
+        """
+        return super().destroy(request, *args, **kwargs)
+
     def remove(self, row: Monitor) -> None:
         """The gateway's own can only be switched off."""
         if row.is_gateway:
             raise Conflict("The gateway's own monitor cannot be deleted; switch it off.")
-        delete_monitor(row)
+        delete_monitor(row, actor_of(self.request))
 
     def shown_once(self, serializer: serializers.BaseSerializer[Any]) -> dict[str, Any]:
         generated = getattr(serializer, "generated", None)

@@ -3,19 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.http import HttpRequest
+from django.utils.safestring import SafeString
 from unfold.admin import StackedInline
+from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from organisations_app import audit
 from organisations_app.admin_audit import AuditedAdmin, plain_document, reason_of
 from organisations_app.admin_confirmation import actor_of
 from organisations_app.admin_lists import PagedAdmin
-from organisations_app.admin_tenancy import is_confined
+from organisations_app.admin_permissions import TickedPermissions, completed_permissions, in_words
+from organisations_app.admin_tenancy import ConfinedChoices, is_confined
 from organisations_app.models import StaffConfinement
 
 CONFINED_TEXT = "This login sees only these organisations and what belongs to them; with none chosen, nothing."
@@ -25,7 +29,17 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-class ConfinementInline(StackedInline):
+class LoginForm(UserChangeForm):
+    def clean_user_permissions(self) -> list[Permission]:
+        return completed_permissions(self, "user_permissions")
+
+
+class RoleForm(forms.ModelForm[Group]):
+    def clean_permissions(self) -> list[Permission]:
+        return completed_permissions(self, "permissions")
+
+
+class ConfinementInline(ConfinedChoices, StackedInline):
     model = StaffConfinement
     autocomplete_fields = ["organisations"]
     extra = 0
@@ -35,11 +49,12 @@ class ConfinementInline(StackedInline):
 
 
 @admin.register(User)
-class UserAdmin(PagedAdmin, DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc, type-arg]
+class UserAdmin(PagedAdmin, TickedPermissions, DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc, type-arg]
     """Only superusers give powers, or touch the login of somebody who has some: the rest would give them themselves."""
 
     tenancy = ("developer__organisation",)
-    form = UserChangeForm
+    form = LoginForm
+    filter_horizontal = ("groups",)
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
@@ -49,7 +64,19 @@ class UserAdmin(PagedAdmin, DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         shown = (*super().get_readonly_fields(request, obj), "last_login", "date_joined")
-        return shown if request.user.is_superuser else (*shown, *POWERS)
+        return shown if request.user.is_superuser else (*shown, *POWERS, "permissions_told")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who only reads permissions reads them in words."""
+        shown: Any = super().get_fieldsets(request, obj)
+        if request.user.is_superuser or obj is None:
+            return shown
+        told = {"user_permissions": "permissions_told"}
+        return [(title, {**more, "fields": [told.get(each, each) for each in more["fields"]]}) for title, more in shown]
+
+    @display(description="User permissions")
+    def permissions_told(self, login: User) -> SafeString:
+        return in_words(login.user_permissions.all())
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> list[type[StackedInline]]:
         return [ConfinementInline] if request.user.is_superuser and obj and obj.is_staff else []
@@ -76,10 +103,22 @@ class UserAdmin(PagedAdmin, DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, AuditedAdmin):  # type: ignore[misc]
+class GroupAdmin(TickedPermissions, DjangoGroupAdmin, AuditedAdmin):  # type: ignore[misc]
     """Roles. Changed by superusers only."""
 
     tenancy = ()
+    form = RoleForm
+    filter_horizontal = ()
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return ["name", "permissions" if request.user.is_superuser else "permissions_told"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [] if request.user.is_superuser else ["name", "permissions_told"]
+
+    @display(description="Permissions")
+    def permissions_told(self, group: Group) -> SafeString:
+        return in_words(group.permissions.all())
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_superuser)

@@ -4,14 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.contrib.admin.options import IS_POPUP_VAR
+from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db import transaction
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
-from django.utils.html import format_html
+from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminEmailInputWidget
@@ -19,16 +14,16 @@ from unfold.widgets import UnfoldAdminEmailInputWidget
 from organisations_app import developers
 from organisations_app.admin_audit import AuditedAdmin, reason_of
 from organisations_app.admin_confirmation import actor_of
-from organisations_app.admin_jobs import JobPages
+from organisations_app.admin_erasure import ErasingAdmin
 from organisations_app.admin_lists import PagedAdmin
 from organisations_app.admin_tenancy import is_confined
 from organisations_app.admin_versions import VersionedAdmin
-from organisations_app.models import Application, AttributeDefinition, Developer, Organisation
+from organisations_app.models import Application, AttributeDefinition, Developer, Job, Organisation
 from organisations_app.organisations import delete_organisation
 from organisations_app.versions import organisation_scope
 
 
-class OrganisationAdmin(JobPages, PagedAdmin, VersionedAdmin):
+class OrganisationAdmin(ErasingAdmin, PagedAdmin, VersionedAdmin):
     """Registered by sessions_app, which adds the organisation's session. One that is being deleted is only shown."""
 
     tenancy = ("pk",)
@@ -50,35 +45,11 @@ class OrganisationAdmin(JobPages, PagedAdmin, VersionedAdmin):
     def name_and_end(self, organisation: Organisation) -> str:
         return f"{organisation} (being deleted)" if organisation.closed_at else str(organisation)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return not _is_closed(obj) and super().has_change_permission(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return not _is_closed(obj) and super().has_delete_permission(request, obj)
-
     def config_scopes(self, obj: Any) -> Iterable[str]:
         return [organisation_scope(obj.pk)]
 
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        job = delete_organisation(obj, actor_of(request), reason_of(request))
-        if job is not None:
-            words = "{} is closed: nothing of it works any more. <a href='{}'>A worker erases what it owned.</a>"
-            messages.warning(request, format_html(words, obj, self.page_of_job(job)))
-
-    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: Any) -> HttpResponse:
-        """One that a worker still erases is not called deleted."""
-        if IS_POPUP_VAR not in request.POST and Organisation.objects.filter(pk=obj_id).exists():
-            return HttpResponseRedirect(reverse("admin:organisations_app_organisation_changelist"))
-        response: HttpResponse = super().response_delete(request, obj_display, obj_id)
-        return response
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Organisation]) -> None:
-        for organisation in queryset:
-            self.delete_model(request, organisation)
-
-
-def _is_closed(obj: Any) -> bool:
-    return isinstance(obj, Organisation) and obj.closed_at is not None
+    def remove(self, request: HttpRequest, obj: Any) -> Job | None:
+        return delete_organisation(obj, actor_of(request), reason_of(request))
 
 
 class DeveloperForm(forms.ModelForm[Developer]):
@@ -114,8 +85,9 @@ class DeveloperForm(forms.ModelForm[Developer]):
 
 
 @admin.register(Developer)
-class DeveloperAdmin(PagedAdmin, AuditedAdmin):
+class DeveloperAdmin(ErasingAdmin, PagedAdmin, AuditedAdmin):
     form = DeveloperForm
+    erase_act = developers.ERASE
     list_display = ["__str__", "organisation", "role"]
     list_filter = [("organisation", AutocompleteSelectFilter), ("role", ChoicesDropdownFilter)]
     list_filter_submit = True
@@ -138,13 +110,8 @@ class DeveloperAdmin(PagedAdmin, AuditedAdmin):
         email = form.cleaned_data.get("email")
         developers.save_developer(obj, {"email": email} if email else {})
 
-    def delete_model(self, request: HttpRequest, obj: Developer) -> None:
-        developers.delete_developer(obj)
-
-    @transaction.atomic
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Developer]) -> None:
-        for developer in queryset:
-            developers.delete_developer(developer)
+    def remove(self, request: HttpRequest, obj: Developer) -> Job | None:
+        return developers.delete_developer(obj, actor_of(request), reason_of(request))
 
 
 @admin.register(Application)

@@ -4,9 +4,12 @@ from typing import Any
 
 import django_filters
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from organisations_app import developers
 from organisations_app.models import Application, Developer
+from organisations_app.rest.authentication import actor_of
 from organisations_app.rest.fields import (
     NUMBER,
     Email,
@@ -80,8 +83,14 @@ class DeveloperViewSet(ModelResource[Developer]):
     ordering = ["id"]
     ordering_fields = ["id", "role"]
 
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Deletes the login and the applications, too; keys stay, without application. Who was sent more than 1,000
+        e-mails is locked out at once and erased by a worker; until then it may still be listed.
+        """
+        return super().destroy(request, *args, **kwargs)
+
     def remove(self, row: Developer) -> None:
-        developers.delete_developer(row)
+        developers.delete_developer(row, actor_of(self.request))
 
 
 class ApplicationSerializer(StrictModelSerializer):

@@ -3,7 +3,6 @@
 An unknown member is a mistake, not noise.
 """
 
-import math
 from typing import Any
 
 from django.db import models
@@ -37,8 +36,10 @@ class Switch(serializers.BooleanField):
 
 
 class Number(serializers.FloatField):
+    default_error_messages = {"overflow": "must be a smaller number"}
+
     def to_internal_value(self, data: Any) -> float:
-        if not is_number(data) or not math.isfinite(data):
+        if not is_number(data):
             raise serializers.ValidationError(f"must be a number, not {brief(data)}", code="invalid")
         return super().to_internal_value(data)
 

@@ -63,7 +63,6 @@ class TriedApiAdmin(ApiAdmin):
             **(extra_context or {}),
             "listen_path_url": reverse("admin:policies_app_api_listen_path"),
             "try_url": reverse("admin:policies_app_api_try", args=[quote(api_id)]) if api_id else "",
-            "may_try": self.has_change_permission(request),
             "methods": METHODS,
         }
         response: HttpResponse = super().changeform_view(request, object_id, form_url, context)

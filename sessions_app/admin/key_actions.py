@@ -17,6 +17,7 @@ from unfold.enums import ActionVariant
 
 from organisations_app.admin_confirmation import Question, ReasonForm, actor_of, ask, is_confirmed
 from organisations_app.documents import DocumentError, words_of
+from organisations_app.tenancy import living
 from policies_app.models import Policy
 from sessions_app.admin.key_forms import ActForm, ExtendForm, PolicyForm, RemainingForm
 from sessions_app.admin.key_panels import page_of
@@ -135,9 +136,9 @@ class KeyActions(KeySecrets):
         return asking.form(data)
 
     def _policies(self, request: HttpRequest) -> QuerySet[Policy]:
-        """Those that this person sees."""
+        """Those that this person sees and may choose."""
         policies: QuerySet[Policy] = self.admin_site._registry[Policy].get_queryset(request)
-        return policies
+        return living(policies)
 
     def _is_done(self, request: HttpRequest, key: Key, asking: Asking, form: ActForm) -> bool:
         """False if it is refused; the form then says why."""

@@ -1,17 +1,14 @@
-"""Admin of policies with their keys: who uses one, what its pattern makes of a key, what a change would have denied."""
+"""Admin of policies with their keys: who uses one, and what its pattern makes of a key."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
-from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef
-from django.forms import all_valid
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
 from unfold.views import ChangeList
@@ -19,19 +16,13 @@ from unfold.views import ChangeList
 from organisations_app.admin_lists import Amount, KeysetChangeList
 from organisations_app.admin_tenancy import seen_rows
 from organisations_app.counting import MOST_COUNTED, CountOf
-from organisations_app.documents import DocumentError
-from organisations_app.tenancy import organisations_for
 from policies_app.admin import PolicyAdmin
-from policies_app.drafts import PolicyDraft
 from policies_app.models import Policy
 from policies_app.patterns import FIELD
-from policies_app.tyk import policy_from_tyk, policy_to_tyk
-from sessions_app.engine.types import StoreUnavailable
+from sessions_app.admin.policy_what_ifs import PolicyWhatIfs
 from sessions_app.models import Key, KeyPolicy
 from sessions_app.subjects import computed_subject
 from sessions_app.terms import HOLDER
-from sessions_app.usage_charts import draw_chart
-from sessions_app.whatif import Preview, preview
 
 KEYS_SHOWN = 5
 KEYS_OFFERED = 20
@@ -50,7 +41,7 @@ class PolicyChangeList(KeysetChangeList):
 
 
 @admin.register(Policy)
-class KeyedPolicyAdmin(PolicyAdmin):
+class KeyedPolicyAdmin(PolicyWhatIfs, PolicyAdmin):
     list_display = [*PolicyAdmin.list_display[:-1], "keys_with_it", "status"]
     change_form_before_template = "sessions_app/admin/policy_users.html"
     change_form_after_template = "sessions_app/admin/policy_panels.html"
@@ -66,10 +57,8 @@ class KeyedPolicyAdmin(PolicyAdmin):
         return str(policy.key_count)
 
     def get_urls(self) -> list[URLPattern]:
-        what_if = self.admin_site.admin_view(require_POST(self.what_if))
         subject = self.admin_site.admin_view(require_POST(self.subject))
         return [
-            path("<path:object_id>/what-if/", what_if, name="policies_app_policy_what_if"),
             path("<path:object_id>/subject/", subject, name="policies_app_policy_subject"),
             *super().get_urls(),
         ]
@@ -90,7 +79,6 @@ class KeyedPolicyAdmin(PolicyAdmin):
             "offered": newest,
             "user_count": Amount.of(keys),
             "user_list": f"{reverse('admin:sessions_app_key_changelist')}?policies__id__exact={quote(policy_id)}",
-            "what_if_url": reverse("admin:policies_app_policy_what_if", args=[quote(policy_id)]),
             "subject_url": reverse("admin:policies_app_policy_subject", args=[quote(policy_id)]),
             "pattern_field": FIELD,
         }
@@ -99,57 +87,8 @@ class KeyedPolicyAdmin(PolicyAdmin):
 
     def subject(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Posted: the metadata as it stands in the form, and the id of a key."""
-        policy = self._viewed(request, object_id)
+        policy = self.viewed(request, object_id)
         keys = seen_rows(self.admin_site, Key, request).select_related(HOLDER)
         key = get_object_or_404(keys, pk=request.POST.get("key", ""))
         computed = computed_subject(key, policy.pk, request.POST.get("meta_data", ""))
         return TemplateResponse(request, "sessions_app/admin/policy_subject.html", {"computed": computed, "key": key})
-
-    def _viewed(self, request: HttpRequest, object_id: str) -> Policy:
-        policy: Policy = get_object_or_404(self.get_queryset(request), pk=unquote(object_id))
-        if not self.has_view_permission(request, policy):
-            raise PermissionDenied
-        return policy
-
-    # --- what a change would have done --------------------------------------------------------------------------------
-
-    def what_if(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Posted: the whole form, which is not saved."""
-        policy = self._viewed(request, object_id)
-        try:
-            context = _told(
-                preview(
-                    policy, self._draft(request, policy), timezone.now(), organisations=organisations_for(request.user)
-                )
-            )
-        except (DocumentError, _Refused) as error:
-            context = {"problem": str(error)}
-        except StoreUnavailable:
-            context = {"problem": "The counter store does not answer, so nobody's usage is known. Try again."}
-        return TemplateResponse(request, "sessions_app/admin/policy_what_if.html", context)
-
-    def _draft(self, request: HttpRequest, policy: Policy) -> PolicyDraft:
-        """The policy as the form says. Raises DocumentError, _Refused."""
-        changed = self.get_queryset(request).get(pk=policy.pk)
-        form = self.get_form(request, changed, change=True)(request.POST, instance=changed)
-        formsets, _ = self._create_formsets(request, changed, change=True)
-        if not (form.is_valid() and all_valid(formsets)):
-            raise _Refused("Correct the form first: Save shows what is wrong.")
-        rights = [
-            row.instance
-            for formset in formsets
-            for row in formset.forms
-            if row.instance.api_id and row not in formset.deleted_forms
-        ]
-        document = {**policy_to_tyk(changed, rights), "active": True, "is_inactive": changed.is_inactive}
-        return policy_from_tyk(document)
-
-
-class _Refused(Exception):
-    """The form has errors."""
-
-
-def _told(found: Preview) -> dict[str, Any]:
-    totals = {row.day: (row.passed, row.denied) for row in found.denied}
-    chart = draw_chart(totals, found.denied[0].day, len(found.denied))
-    return {"preview": found, "chart": chart, "more_above": found.above_now_total - len(found.above_now)}

@@ -1,25 +1,35 @@
-"""`/api/v1/policies/{id}/preview`: what a change of a policy would have done, before it is made."""
+"""`/api/v1/policies/{id}/preview`: what a change of a policy would have done, before it is made. For many keys a job
+counts it, which can be asked for at `/api/v1/policies/previews/{id}`.
+"""
 
 from dataclasses import asdict
+from typing import Any
 
+from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from organisations_app.documents import refusal
+from organisations_app.models import Job
+from organisations_app.rest.authentication import actor_of
 from organisations_app.rest.resources import ScopedView
 from organisations_app.tenancy import within
 from policies_app.api import checked_policy, policy_with
 from policies_app.models import Policy
 from policies_app.shapes import ChangedPolicyShape
-from sessions_app import whatif
+from sessions_app import what_if_jobs, whatif
 from sessions_app.api.steps import stored
-from sessions_app.preview_shapes import PreviewShape
+from sessions_app.preview_shapes import PreviewJobShape, PreviewShape
 
 DAYS = OpenApiParameter(
     "days", int, description=f"How many days are counted again: 1 to {whatif.MOST_DAYS}, {whatif.DAYS} unless told."
+)
+LOCATION = OpenApiParameter(
+    "Location", str, OpenApiParameter.HEADER, response=[202], description="Where to ask how far it is."
 )
 
 
@@ -31,10 +41,16 @@ class PolicyPreviewView(ScopedView):
     may_refuse = (503,)
 
     @extend_schema(
-        operation_id="policies_preview", parameters=[DAYS], request=ChangedPolicyShape, responses=PreviewShape
+        operation_id="policies_preview",
+        parameters=[DAYS, LOCATION],
+        request=ChangedPolicyShape,
+        responses={200: PreviewShape, 202: PreviewJobShape},
     )
     def post(self, request: Request, policy_id: str) -> Response:
-        """The members that would be changed, as in PATCH. Nothing is stored, nothing is counted.
+        """The members that would be changed, as in PATCH. The policy stays as it is.
+
+        What takes longer than a request should is counted by a worker: then the answer is 202, and `Location` says
+        where to ask for it.
 
         Rates cannot be replayed from hourly usage; `exactness` says how far the numbers can be trusted.
         """
@@ -43,8 +59,45 @@ class PolicyPreviewView(ScopedView):
         if policy is None:
             raise NotFound("There is no such policy.")
         changed = checked_policy(policy_with(policy, request.data), self.organisations, policy)
-        now, days, organisations = timezone.now(), days_of(request), self.organisations
-        return Response(asdict(stored(lambda: whatif.preview(policy, changed, now, days, organisations=organisations))))
+        asked = whatif.what_if(policy, changed, timezone.now(), days_of(request), organisations=self.organisations)
+        try:
+            return Response(asdict(stored(lambda: whatif.preview(asked))))
+        except whatif.TooMuch:
+            job = what_if_jobs.start(policy, asked, actor_of(request))
+            location = request.build_absolute_uri(reverse("api-policy-preview", args=[job.pk]))
+            return Response(document_of(job), status=status.HTTP_202_ACCEPTED, headers={"Location": location})
+
+
+class PolicyPreviewJobView(ScopedView):
+    """A preview that a worker counts. Needs the scopes policies:read and usage:read."""
+
+    reads = ("policies", "usage")
+
+    @extend_schema(operation_id="policies_previews_retrieve", responses=PreviewJobShape)
+    def get(self, request: Request, preview_id: str) -> Response:
+        """How far a preview is that was answered with 202, and `preview` when its `status` is finished. Kept for 30
+        days.
+        """
+        job = Job.objects.filter(act=what_if_jobs.ACT, pk=preview_id).first()
+        if job is None or not what_if_jobs.may_see(job, self.organisations):
+            raise NotFound("There is no such preview.")
+        return Response(document_of(job))
+
+
+def document_of(job: Job) -> dict[str, Any]:
+    """As PreviewJobShape."""
+    found = what_if_jobs.answer_of(job)
+    return {
+        "id": job.pk,
+        "policy_id": job.given["policy"],
+        "status": job.status,
+        "keys_done": job.done,
+        "keys_total": job.total,
+        "begun_at": job.created_at,
+        "finished_at": job.finished_at,
+        "problem": job.ended_early,
+        "preview": asdict(found) if found else None,
+    }
 
 
 def days_of(request: Request) -> int:

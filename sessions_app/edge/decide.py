@@ -14,17 +14,20 @@ from sessions_app.edge.answers import Answer, Receive, Scope, Send, send_answer
 from sessions_app.edge.judging import judge_async
 from sessions_app.edge.loading import Request
 from sessions_app.edge.rendering import limit_headers, problem, rejection
+from sessions_app.engine.types import Outcome
 
 NGINX = "/decide/nginx"
 ENVOY = "/decide/envoy/"
 # Where each proxy puts the target of the request that it asks about.
 TARGET_HEADERS = {"/decide/forward-auth": b"x-forwarded-uri", NGINX: b"x-original-uri"}
+LIMIT_DENIES = 429
 CONTENT_LENGTH_0 = (b"content-length", b"0")
 
 
 async def decide(scope: Scope, receive: Receive, send: Send) -> None:
     headers: dict[bytes, bytes] = dict(scope["headers"])
     path: str = scope["path"]
+    is_denied = False
     if not _is_trusted(scope, headers):
         answer = _not_trusted()
     elif (target := _target(path, headers)) is None:
@@ -36,10 +39,11 @@ async def decide(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.start", "status": 200, "headers": allowing})
             await send({"type": "http.response.body"})
             return
+        is_denied = verdict.decision.outcome is Outcome.DENIED
         answer = rejection(
             verdict.decision, settings.GATEWAY_RESPONSES, verdict.route.auth_header_name if verdict.route else ""
         )
-    await send_answer(send, _for_nginx(answer) if path == NGINX else answer, scope["method"])
+    await send_answer(send, _for_nginx(answer, is_denied) if path == NGINX else answer, scope["method"])
 
 
 def _target(path: str, headers: Mapping[bytes, bytes]) -> str | None:
@@ -50,9 +54,13 @@ def _target(path: str, headers: Mapping[bytes, bytes]) -> str | None:
     return paths.plain_target(value.decode("utf-8", "replace")) if value.startswith(b"/") else None
 
 
-def _for_nginx(answer: Answer) -> Answer:
-    """`auth_request` knows 401 and 403 only; what it would have been stands in a header."""
-    return answer if answer.status == 401 else answer.with_status(403, (b"x-quota-status", b"%d" % answer.status))
+def _for_nginx(answer: Answer, is_denied: bool) -> Answer:
+    """`auth_request` knows 401 and 403 only; what it would have been stands in a header. A limit that denies is 429
+    there in Tyk's dialect, too, which has 403 for it: else nginx could not tell it from a key that may not pass at all.
+    """
+    if answer.status == 401:
+        return answer
+    return answer.with_status(403, (b"x-quota-status", b"%d" % (LIMIT_DENIES if is_denied else answer.status)))
 
 
 # --- who may ask ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import aiohttp
 
 from sessions_app.edge import forwarding, metrics
 from sessions_app.edge.answers import Header, Message, Receive, Scope, Send
+from sessions_app.edge.bodiless import tolerant_connector
 from sessions_app.routes import Route
 
 LONGEST_HEADER_LINE = 65_536
@@ -148,7 +149,7 @@ class Proxy:
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=tolerant_connector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=NOT_ADDED,

@@ -7,6 +7,7 @@
       const answer = await fetch(url, { method: "POST", body, redirect: "error" });
       if (!answer.ok) throw new Error(answer.statusText);
       target.innerHTML = await answer.text();
+      window.htmx?.process(target); // what many keys need is asked for until it is there
     } catch {
       target.innerHTML = '<p class="tg-problem">The gateway did not answer. Try again.</p>';
     }

@@ -2,6 +2,9 @@
    body for a sample event. */
 (() => {
   const PAUSE_MS = 300;
+  const FINE = "Sent for a sample event";
+  const BROKEN = "Nothing to show: a template with a mistake cannot be saved. What was saved before stays in use.";
+  const SILENT = "The preview does not answer.";
   const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
   const enhance = (source) => {
@@ -19,7 +22,7 @@
     }
     const problem = make("p", { className: "tg-problem" });
     problem.setAttribute("role", "alert");
-    const title = make("p", { className: "tg-muted", textContent: "Sent for a sample event" });
+    const title = make("p", { className: "tg-muted", textContent: FINE });
     const body = make("code", { className: "tg-code" });
     source.after(names, problem, title, body);
 
@@ -28,12 +31,13 @@
     let asked = 0;
     const show = async () => {
       const number = ++asked;
-      const answer = await ask(source, path).catch(() => ({ error: "The preview does not answer." }));
+      const answer = await ask(source, path).catch(() => ({ body: "" }));
       if (number !== asked) return;
       problem.textContent = answer.error || "";
       source.setAttribute("aria-invalid", String(Boolean(answer.error)));
-      body.classList.toggle("is-stale", Boolean(answer.error));
-      if (answer.body) body.textContent = answer.body;
+      title.textContent = answer.error ? BROKEN : answer.body ? FINE : SILENT;
+      body.textContent = answer.body || "";
+      body.hidden = !answer.body;
       select(source, answer.error || "");
     };
     const later = () => {

@@ -6,11 +6,12 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
+from organisations_app import jobs
 from organisations_app.admin_tokens import find_token
-from organisations_app.models import AuditEntry
+from organisations_app.models import AuditEntry, Job
 from policies_app import catalogue
 from policies_app.models import Api, Policy, PolicyAccess
-from sessions_app import grants, routes
+from sessions_app import grants, routes, whatif
 from sessions_app.keys import create_key
 from sessions_app.models import Key
 from tests.administration import spend
@@ -71,6 +72,30 @@ def test_a_change_of_a_policy_is_previewed_then_saved_with_a_reason(admin_page: 
     admin_page.wait_for_url("**/policies_app/policy/")
     entry = AuditEntry.objects.get()
     assert (entry.before, entry.after, entry.reason) == ({"quota_max": 10}, {"quota_max": 4}, "too many calls")
+
+
+def test_a_change_for_many_keys_is_counted_by_a_worker_and_its_draft_comes_back(
+    admin_page: Page, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whatif, "KEYS_AT_ONCE", 0)
+    spend(token, "orders", 6)
+    admin_page.goto(POLICY)
+    admin_page.locator("#id_quota_max").fill("4")
+    admin_page.get_by_role("button", name="Preview this change").click()
+    shown = admin_page.locator("#what-if-shown")
+    expect(shown).to_contain_text("Looking which keys are meant.")
+    jobs.work(Job.objects.get().pk)
+    expect(shown).to_contain_text("dev-1|free")
+    shown.get_by_role("link", name="on a page of its own").click()
+    expect(admin_page.get_by_role("heading", name="What if: Free")).to_be_visible()
+    admin_page.get_by_role("button", name="Back to the form with this draft").click()
+    expect(admin_page.get_by_text("Nothing is saved yet.")).to_be_visible()
+    expect(admin_page.locator("#id_quota_max")).to_have_value("4")
+    expect(shown).to_contain_text("dev-1|free")
+    assert Policy.objects.get().quota_max == 10
+    admin_page.get_by_role("button", name="Save", exact=True).click()
+    admin_page.wait_for_url("**/policies_app/policy/")
+    assert Policy.objects.get().quota_max == 4
 
 
 def test_the_pattern_is_computed_while_it_is_typed(admin_page: Page) -> None:

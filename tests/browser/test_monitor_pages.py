@@ -112,15 +112,19 @@ def test_a_template_is_previewed_corrected_and_saved_with_the_keyboard_alone(adm
     admin_page.goto(f"{MONITORS}{monitor_of('https://hooks.example/quota').pk}/change/")
     keyboard, template = admin_page.keyboard, admin_page.locator("#id_template")
     preview, problem = admin_page.locator("#id_template ~ .tg-code"), admin_page.locator("#id_template ~ [role=alert]")
+    title = admin_page.locator("#id_template ~ .tg-muted")
     expect(preview).to_contain_text('"TriggerExceeded"')
     _tab_to(admin_page, "document.activeElement.id === 'id_template'")
 
     keyboard.insert_text('{\n  "text": "{{ alias }}')
     expect(problem).to_contain_text("line 2")
     expect(template).to_have_attribute("aria-invalid", "true")
+    expect(preview).to_be_hidden()  # the sample of another template would look as if it were sent
+    expect(title).to_contain_text("cannot be saved")
     keyboard.insert_text(' is at "\n}')
     expect(preview).to_have_text('{\n  "text": "Web shop is at "\n}')
     expect(problem).to_be_hidden()
+    expect(title).to_have_text("Sent for a sample event")
 
     for _ in range(3):
         keyboard.press("ArrowLeft")

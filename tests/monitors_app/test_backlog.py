@@ -57,7 +57,7 @@ def test_operators_see_it(store, now, client, monkeypatch):
     wait_in_the_outbox(store, now, 100)
     answer = client.get("/readyz")
     assert answer.status_code == 200, "requests are unaffected"
-    assert any("wait for the relay" in warning for warning in answer.json()["warnings"])
+    assert any("threshold events wait for the ledger" in warning for warning in answer.json()["warnings"])
     metrics.measure()
     text = generate_latest().decode()
     assert "tollgate_outbox_events 1.0" in text and "tollgate_deliveries_oldest_due_seconds 0.0" in text

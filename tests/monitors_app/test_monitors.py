@@ -11,6 +11,7 @@ from monitors_app import monitors, signing, webhooks
 from monitors_app.models import Delivery, Monitor
 from monitors_app.monitors import MASK, save_monitor
 from organisations_app import sealing, versions
+from organisations_app.audit import SYSTEM
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -218,10 +219,10 @@ def test_an_edit_does_not_undo_what_deliveries_counted_meanwhile():
 
 def test_the_gateways_own_monitor_cannot_be_deleted():
     with pytest.raises(ValidationError, match="switch it off"):
-        monitors.delete_monitor(monitors.gateway_monitor())
+        monitors.delete_monitor(monitors.gateway_monitor(), SYSTEM)
     other = factories.MonitorFactory.create()
     before = gateway_version()
-    monitors.delete_monitor(other)
+    monitors.delete_monitor(other, SYSTEM)
     assert Monitor.objects.count() == 1 and gateway_version() == before + 1
 
 

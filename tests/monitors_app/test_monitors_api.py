@@ -52,6 +52,8 @@ def test_the_life_of_a_monitor(rest):
         ({"template_path": "../../etc/passwd"}, "/template_path"),
         ({"event_timeout": -1}, "/event_timeout"),
         ({"event_timeout": "1"}, "/event_timeout"),
+        ({"event_timeout": 10**400}, "/event_timeout"),
+        ({"global_trigger_limit": -(10**400)}, "/global_trigger_limit"),
         ({"global_trigger_limit": 101}, "/global_trigger_limit"),
         ({"header_map": {"Host": "x"}}, "/header_map"),
         ({"header_map": {"X": 5}}, "/header_map"),

@@ -30,6 +30,12 @@ def test_every_2xx_is_delivered(status, receiver):
     assert post(receiver.url).status_code == status
 
 
+def test_a_204_with_a_body_is_delivered_too(receiver):
+    """Rule 7.10: it is a 2xx, if one that the HTTP client by itself would not understand."""
+    receiver.answers = [(204, {}, b"thanks")] * 10
+    assert [post(receiver.url).status_code for _ in range(10)] == [204] * 10
+
+
 @pytest.mark.parametrize(
     ("status", "permanent"), [(301, False), (400, False), (404, False), (410, True), (429, False), (503, False)]
 )

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from monitors_app.models import Attempt, Delivery, Monitor
-from organisations_app import dependents, jobs, organisations
+from organisations_app import dependents, erasure, jobs, organisations
 from organisations_app.audit import Actor
 from organisations_app.dependents import count_all, dependents_of, erase
 from organisations_app.models import Application, AuditEntry, Job, Organisation
@@ -36,7 +36,7 @@ ORGANISATIONS = "/admin/organisations_app/organisation/"
 @pytest.fixture(autouse=True)
 def _little_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dependents, "MOST_COUNTED", 2)
-    monkeypatch.setattr(organisations, "ROWS_PER_LOT", 5)
+    monkeypatch.setattr(erasure, "ROWS_PER_LOT", 5)
     monkeypatch.setattr(jobs, "wake", lambda job_id: None)
     grants.forget()
     routes.forget()
@@ -202,7 +202,7 @@ def test_everything_is_erased_in_lots_and_nothing_of_others(
     while claim is not None:
         before = count_all(Organisation.objects.filter(pk="acme"))
         claim = jobs._after_lot(job.pk, claim)
-        assert before - count_all(Organisation.objects.filter(pk="acme")) <= 2 * organisations.ROWS_PER_LOT
+        assert before - count_all(Organisation.objects.filter(pk="acme")) <= 2 * erasure.ROWS_PER_LOT
         lots += 1
     job.refresh_from_db()
     assert lots > 5 and job.done == job.total and job.finished_at is not None
@@ -237,7 +237,7 @@ def test_a_write_in_between_is_erased_with_the_next_turn(
         monkeypatch.undo()
         raise IntegrityError
 
-    monkeypatch.setattr(organisations, "erase", overtaken)
+    monkeypatch.setattr(erasure, "erase", overtaken)
     jobs.work(job.pk)
     assert Organisation.objects.filter(pk="acme").exists()
     Job.objects.update(claimed_until=None)

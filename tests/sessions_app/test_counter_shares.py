@@ -59,6 +59,11 @@ def copy_hours() -> None:
     history.copy_hours(sync_store(), names.bucket_of("acme"))
 
 
+def copy_all() -> None:
+    copy_counters()
+    copy_hours()
+
+
 def near(organisations: frozenset[str] | None = None) -> list[tuple[str, int, bool]]:
     nearest = nearest_to_limit(organisations, timezone.now(), 6)
     return [(each.key.alias, each.percent, each.is_shared) for each in nearest]
@@ -73,7 +78,8 @@ def test_a_shared_counter_is_as_full_as_its_sharers_have_made_it(acme, copies, d
     """Whichever is copied first; it stands once in the overview, with a key that was seen on it."""
     teams = {"one": "red", "two": "red", "three": "blue"}
     red, too, blue = (make(acme, alias, team=team)[1] for alias, team in teams.items())
-    request(red, 4), request(too, 4), request(blue, 3)
+    for token, times in ((red, 4), (too, 4), (blue, 3)):
+        request(token, times)
     for copy in copies:
         copy()
     with django_assert_max_num_queries(4):
@@ -85,8 +91,9 @@ def test_a_shared_counter_is_as_full_as_its_sharers_have_made_it(acme, copies, d
 
 def test_the_key_that_was_seen_last_stands_for_a_counter_unless_it_is_revoked(acme):
     (one, first), (two, second) = make(acme, "one", team="red"), make(acme, "two", team="red")
-    request(first), request(second)
-    copy_counters(), copy_hours()
+    request(first)
+    request(second)
+    copy_all()
     CounterShare.objects.filter(key=one).update(seen_at=timezone.now() - timedelta(hours=3))
     assert near() == [("two", 20, True)]
     Key.objects.filter(pk=two.pk).update(revoked_at=timezone.now())
@@ -98,7 +105,7 @@ def test_every_sharer_is_found_by_how_full_its_counter_is(acme, admin_client: Cl
     make(acme, "blue", team="blue")
     for token in tokens:
         request(token, 4)
-    copy_counters(), copy_hours()
+    copy_all()
     page = admin_client.get("/admin/sessions_app/key/", {"used": "75"})
     assert {key.alias for key in page.context["cl"].result_list} == {"one", "two"}
     found = admin_client.get("/admin/sessions_app/key/", {"used": "75", "q": "two"}).context["cl"].result_list
@@ -110,7 +117,7 @@ def test_every_sharer_is_found_by_how_full_its_counter_is(acme, admin_client: Cl
 def test_a_key_that_moved_to_another_counter_is_no_sharer_of_the_old_one(acme):
     key, token = make(acme, "one", team="red")
     request(token, 2)
-    copy_counters(), copy_hours()
+    copy_all()
     [(_, old)] = shares()
     Key.objects.filter(pk=key.pk).update(meta_data={"team": "blue"})
     counter_shares.note([key.pk], timezone.now())
@@ -132,7 +139,7 @@ def test_noting_again_tells_of_nothing_new(acme):
 def test_a_reset_of_the_shared_counter_empties_it_here_too(acme):
     key, token = make(acme, "one", team="red")
     request(token, 9)
-    copy_counters(), copy_hours()
+    copy_all()
     assert near() == [("one", 90, True)]
     corrections.reset_quota(key, SYSTEM)
     copy_counters()
@@ -143,7 +150,7 @@ def test_keys_without_a_pattern_are_nobodys_sharers(acme):
     Policy.objects.update(meta_data={})
     key, token = make(acme, "own", team="red")
     request(token, 5)
-    copy_counters(), copy_hours()
+    copy_all()
     assert (near(), shares()) == ([("own", 50, False)], set())
     assert UsageSnapshot.objects.get().key_id == key.pk
 
@@ -156,7 +163,7 @@ def test_by_two_quotas_on_one_counter_it_is_as_full_as_by_the_smaller(acme):
     key = Key(organisation=acme, alias="one", meta_data={"team": "red"})
     token = keys.create_key(key, policies=["p", "small"])
     request(token, 4)
-    copy_hours(), copy_counters()
+    copy_all()
     counters = {limit.counter: limit.max for limit in usage.quota_limits(key)}
     percents = dict(UsageSnapshot.objects.values_list("counter", "percent"))
     assert sorted(limit.max for limit in usage.quota_limits(key)) == [5, 10] and len(counters) == 1

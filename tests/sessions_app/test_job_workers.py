@@ -1,4 +1,4 @@
-"""Jobs by real workers that are killed in the middle, over a real broker: the store, or RabbitMQ where there is one."""
+"""Jobs by real workers that are killed or stopped in the middle, over a real broker: the store, or RabbitMQ."""
 
 import re
 import secrets
@@ -16,13 +16,17 @@ from django.test import Client
 from django.utils import timezone
 
 from organisations_app import jobs
+from organisations_app.audit import Actor
 from organisations_app.models import AuditEntry, Job, Organisation
 from organisations_app.organisations import ERASE
 from policies_app.models import Api, Policy, PolicyAccess
+from policies_app.tyk import policy_from_tyk, policy_to_tyk
+from sessions_app import what_if_jobs, whatif
 from sessions_app.keys import find_by_token
-from sessions_app.models import Credential, Key, KeyJobItem, KeyPolicy, UsageHour
+from sessions_app.models import Credential, Key, KeyJobItem, KeyJobShare, KeyPolicy, UsageHour
 from sessions_app.new_keys import NewKey, create_keys
 from sessions_app.usage import key_quotas
+from sessions_app.whatif import preview, what_if
 from tests.administration import spend
 from tests.factories import AcmeFactory
 from tests.monitors_app.worker_processes import ALL_QUEUES, WorkerProcess, look_again, publish
@@ -32,9 +36,11 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.services]
 
 LIST = "/admin/sessions_app/key/"
 ORGANISATIONS = "/admin/organisations_app/organisation/"
+POLICIES = "/admin/policies_app/policy/"
 COUNT = 2_000
 USED = 7
 HOURS = 20_000
+MEMBERS = 8_000
 
 
 @dataclass
@@ -115,7 +121,7 @@ def begin(client: Client, action: str) -> Job:
 def progress(client: Client, job: Job) -> tuple[int, bool]:
     """As the page's bar asks for it: how much is done, and whether that is all."""
     look_again()
-    pages = ORGANISATIONS if job.act == ERASE else LIST
+    pages = {ERASE: ORGANISATIONS, what_if_jobs.ACT: POLICIES}.get(job.act, LIST)
     html = client.get(f"{pages}jobs/{job.pk}/", headers={"HX-Request": "true"}).content.decode()
     bar = re.search(r'max="(\d+)" value="(\d+)"', html)
     return (int(bar[2]) if bar else 0), "finished" in html
@@ -215,3 +221,70 @@ def test_an_organisation_whose_eraser_is_killed_is_erased_by_another(
     owned: tuple[Any, ...] = (Organisation, Api, Policy, Key, Credential, KeyPolicy, UsageHour)
     assert not any(model.objects.exists() for model in owned)
     assert audited("delete") == Counter(["acme"])
+
+
+# --- a what-if --------------------------------------------------------------------------------------------------------
+
+
+def shared_by_teams(organisation: Organisation) -> Policy:
+    """A policy whose keys count on one counter for each team: they are looked at twice."""
+    Api.objects.create(id="orders", organisation=organisation, name="Orders", listen_path="/orders/")
+    pattern = {"rate_limit_pattern": "$tyk_meta.team"}
+    policy = Policy.objects.create(
+        id="free", organisation=organisation, name="Free", quota_max=9_000, quota_period="day", meta_data=pattern
+    )
+    PolicyAccess.objects.create(policy=policy, api_id="orders")
+    keys = [
+        Key(pk=f"key_{number:012}", organisation=organisation, meta_data={"team": f"{number % 7}"})
+        for number in range(MEMBERS)
+    ]
+    Key.objects.bulk_create(keys)
+    KeyPolicy.objects.bulk_create(KeyPolicy(key=key, policy=policy) for key in keys)
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    UsageHour.objects.bulk_create(
+        UsageHour(
+            organisation=organisation, key=key, api_id="orders", hour=hour - timedelta(hours=number % 300), passed=5
+        )
+        for number, key in enumerate(keys)
+    )
+    return policy
+
+
+def test_a_what_if_whose_worker_is_killed_finds_what_a_request_would(
+    admin_client: Client, acme: Organisation, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = shared_by_teams(acme)
+    document = policy_to_tyk(policy, policy.access.all()) | {"quota_max": 40}
+    asked = what_if(policy, policy_from_tyk(document), timezone.now())
+    worker = workers.start()
+    job = what_if_jobs.start(policy, asked, Actor.person("admin"))
+    kill_in_the_middle(admin_client, job, worker)
+    let_another_take_it_up(admin_client, job, workers)
+    for bound in ("KEYS_AT_ONCE", "SHARES_AT_ONCE", "HOURS_AT_ONCE", "LOOKED_THROUGH_AT_ONCE"):
+        monkeypatch.setattr(whatif, bound, 10 * MEMBERS)
+    found = what_if_jobs.answer_of(job)
+    assert found == preview(asked) and found.denied_total > 0 and found.keys == MEMBERS
+    assert not KeyJobShare.objects.exists()
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_is_stopped_has_done_what_it_says_and_no_more(
+    admin_client: Client, tokens: list[str], workers: Workers
+) -> None:
+    workers.start()
+    job = begin(admin_client, "reset_selected")
+    wait_for(lambda: progress(admin_client, job)[0] > 0, 60)
+    admin_client.post(f"{LIST}jobs/{job.pk}/stop/", {"confirmed": "yes", "reason": "wrong keys"})
+
+    def has_ended() -> bool:
+        look_again()
+        job.refresh_from_db()
+        return job.finished_at is not None
+
+    wait_for(has_ended, 60)
+    assert job.status == "stopped" and 0 < job.done < COUNT, "too quick to be stopped"
+    assert audited("reset-quota").total() == len(audited("reset-quota")) == job.done
+    assert not KeyJobItem.objects.exists()
+    assert AuditEntry.objects.get(action="stop").reason == "wrong keys"

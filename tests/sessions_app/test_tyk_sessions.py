@@ -83,6 +83,7 @@ def test_what_tyk_only_answers_is_passed_over():
         ("alias", 5, "must be a text"),
         ("apply_policies", "gold", "list of texts"),
         ("apply_policies", ["no spaces"], "An id is"),
+        ("apply_policy_id", "no spaces", "An id is"),
         ("is_inactive", 1, "true or false"),
         ("org_id", "", "required"),
         ("quota_max", "100", "whole number"),

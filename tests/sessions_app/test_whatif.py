@@ -10,14 +10,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from organisations_app.models import Organisation
+from organisations_app import jobs
+from organisations_app.audit import ROOT
+from organisations_app.models import Job, Organisation
+from policies_app.drafts import policy_draft
 from policies_app.models import Api, Policy, PolicyAccess
 from policies_app.tyk import policy_from_tyk, policy_to_tyk
-from sessions_app import keys
+from sessions_app import key_jobs, keys, what_if_jobs, whatif
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.models import Key, KeyPolicy, UsageHour, UsageSnapshot
 from sessions_app.replay import Precision
-from sessions_app.whatif import Preview, preview
+from sessions_app.whatif import Preview, preview, what_if
 from tests.administration import pointers, spend, token_client
 from tests.factories import AcmeFactory, GlobexFactory
 
@@ -61,7 +64,7 @@ def asked_for(key: Key, hours_ago: int, passed: int, denied: int = 0, api: str =
 def changed(policy: Policy, *, now: datetime = NOW, days: int = 14, **members) -> Preview:
     """The preview with these members of the policy's document changed."""
     document = policy_to_tyk(policy, policy.access.all()) | members
-    return preview(policy, policy_from_tyk(document), now, days)
+    return preview(what_if(policy, policy_from_tyk(document), now, days))
 
 
 # --- what would have been denied --------------------------------------------------------------------------------------
@@ -70,7 +73,7 @@ def changed(policy: Policy, *, now: datetime = NOW, days: int = 14, **members) -
 def test_hours_before_the_days_fill_the_running_period_and_count_for_nothing_else(acme):
     policy = policy_named("p", quota_max=5, quota_renewal_rate=7 * 86_400)
     key = key_with("p")
-    asked_for(key, 30, 8, denied=3), asked_for(key, 20, 4, denied=1)
+    asked_for(key, 20, 8, denied=3), asked_for(key, 10, 4, denied=1)
     found = changed(policy, quota_max=10, days=1)
     assert (found.denied_total, found.passed_total, found.denied_unchanged_total) == (2, 2, 4)
     assert changed(policy, quota_max=1000, days=1).admitted_at_most == 1
@@ -96,7 +99,7 @@ def test_requests_beyond_the_changed_quota_would_have_been_denied(acme):
     found = changed(policy, quota_max=10)
     assert (found.denied_total, found.passed_total, found.denied_unchanged_total) == (2, 19, 0)
     assert {str(row.day): row.denied for row in found.denied if row.denied} == {"2025-06-19": 2}
-    assert (found.keys, found.counters, len(found.denied), found.precision) == (1, 1, 15, Precision.EXACT)
+    assert (found.keys, found.counters, len(found.denied), found.precision) == (1, 1, 14, Precision.EXACT)
     [worst] = found.worst
     assert (worst.subject, worst.key_ids, worst.max, worst.passed, worst.denied) == ("Shop", (key.pk,), 10, 19, 2)
 
@@ -211,7 +214,7 @@ def test_a_day_more_or_less(acme):
     policy = policy_named("p", "a", quota_max=100, **DAILY)
     key = key_with("p")
     asked_for(key, 24 * 2, 15)
-    assert [changed(policy, quota_max=10, days=days).denied_total for days in (1, 2, 31)] == [0, 5, 5]
+    assert [changed(policy, quota_max=10, days=days).denied_total for days in (1, 2, 3, 31)] == [0, 0, 5, 5]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -363,3 +366,37 @@ def test_both_scopes_for_reading_are_needed_and_enough(acme):
     token_client("policies:read", "usage:read").done("POST", "/policies/p/preview", {})
     for scope in ("policies:read", "usage:read"):
         assert token_client(scope).refused("POST", "/policies/p/preview", {})[0] == 403
+
+
+def test_many_keys_are_answered_by_a_worker(acme, monkeypatch):
+    GlobexFactory.create()
+    policy_named("p", "a", quota_max=100, **DAILY)
+    spend(key_with("p", alias="ours").token, "a", 7), spend(key_with("p", organisation="globex").token, "a", 7)
+    monkeypatch.setattr(whatif, "KEYS_AT_ONCE", 0)
+    bound = token_client("policies:read", "usage:read", organisation_id="acme")
+    answer = bound.ask("POST", "/policies/p/preview", {"quota_max": 5}, headers=bound.headers)
+    job = Job.objects.get()
+    assert (answer.status_code, answer["Location"]) == (202, f"http://testserver/api/v1/policies/previews/{job.pk}")
+    assert answer.json()["status"] == "running" and answer.json()["preview"] is None
+    jobs.work(job.pk)
+    found = bound.get(f"/policies/previews/{job.pk}")
+    assert (found["status"], found["keys_done"], found["keys_total"], found["policy_id"]) == ("finished", 1, 1, "p")
+    assert [row["subject"] for row in found["preview"]["above_now"]] == ["ours"]
+    monkeypatch.undo()
+    at_once = bound.done("POST", "/policies/p/preview", {"quota_max": 5})
+    assert {**at_once, "end": found["preview"]["end"]} == found["preview"]
+
+
+def test_a_preview_is_shown_to_who_may_see_all_that_it_is_about(acme, rest, monkeypatch):
+    policy = policy_named("p", "a", quota_max=100, **DAILY)
+    draft = policy_draft(policy, policy.access.all())
+    ids = [
+        what_if_jobs.start(policy, what_if(policy, draft, NOW, organisations=of), ROOT).pk
+        for of in (None, ["acme"], ["acme", "globex"])
+    ]
+    bound = token_client(organisation_id="acme")
+    seen = [bound.ask("GET", f"/policies/previews/{pk}", headers=bound.headers).status_code for pk in ids]
+    assert seen == [404, 200, 404]
+    assert [rest.get(f"/policies/previews/{pk}")["id"] for pk in ids] == ids
+    other = key_jobs.start("block", Key.objects.all(), ROOT, "", {})
+    assert rest.refused("GET", f"/policies/previews/{other.pk}")[0] == 404

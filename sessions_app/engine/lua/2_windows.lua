@@ -3,8 +3,9 @@
 --
 -- Field r of a counter holds one entry "length:index:current:previous:idle" per window length, joined with ";". Windows
 -- are aligned: window `index` starts at index * length. A counter shared by limits of different lengths (rule 5.5) has
--- an entry for each, and every request counts in all of them. `idle` is the number of windows since a limit of that very
--- length admitted something: an entry that nobody asks for any more (a changed limit) goes after two windows and a day.
+-- an entry for each, and every request counts in all of them; a length that is asked for the first time begins with what
+-- the others are certain to know of it. `idle` is the number of windows since a limit of that very length admitted
+-- something: an entry that nobody asks for any more (a changed limit) goes after two windows and a day.
 
 local SLACK = 60000
 
@@ -29,6 +30,19 @@ local function roll(window, now)
   window.idle = window.idle + math.max(steps, 0)
 end
 
+-- What the windows of other lengths have counted since `start`, as far as they began no earlier.
+local function known_since(counter, start, now)
+  local known = 0
+  for _, window in ipairs(counter.entries) do
+    roll(window, now)
+    local begins = window.index * window.length
+    local counted = begins >= start and window.current or 0
+    if begins - window.length >= start then counted = counted + window.previous end
+    known = math.max(known, counted)
+  end
+  return known
+end
+
 local function window_of(counter, length, now)
   counter.entries = counter.entries or read_windows(counter.windows)
   for _, window in ipairs(counter.entries) do
@@ -37,7 +51,9 @@ local function window_of(counter, length, now)
       return window
     end
   end
-  local window = {length = length, index = math.floor(now / length), current = 0, previous = 0, idle = 0}
+  local index = math.floor(now / length)
+  local known = known_since(counter, index * length, now)
+  local window = {length = length, index = index, current = known, previous = 0, idle = 0}
   counter.entries[#counter.entries + 1] = window
   return window
 end

@@ -81,6 +81,16 @@ def test_nginx_hears_beside_its_403_what_the_refusal_is(token, world):
     assert "x-quota-status" not in ask("nginx", "/a/", None).headers
 
 
+def test_nginx_can_tell_a_used_up_quota_from_a_refusal_in_tyks_dialect_too(token, world, settings):
+    """Rule 8.4 makes both 403; the header says which it is."""
+    settings.GATEWAY_RESPONSES = "tyk"
+    world.api("b")
+    answers = [ask("nginx", "/a/", token) for _ in range(3)]
+    assert (answers[2].status, answers[2].headers["x-quota-status"]) == (403, "429")
+    refused = ask("nginx", "/b/", token)
+    assert (refused.status, refused.headers["x-quota-status"]) == (403, "403")
+
+
 @pytest.mark.parametrize("target", ["/b/../a/x", "/%61/x", "/b/%2e%2e/a/x", "//a/x", "/a/./x"])
 @pytest.mark.parametrize("face", ["forward-auth", "nginx"])
 def test_judges_the_path_that_the_proxy_will_serve(token, face, target):

@@ -267,6 +267,26 @@ def test_answers_without_a_body_keep_the_connection_usable(site, path, status):
             assert (response.status, response.read(), response.headers["etag"]) == (status, b"", "x")
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("no-content-but-a-body", 204), ("no-content-but-a-late-body", 204), ("not-modified-but-a-body", 304)],
+)
+def test_a_body_that_must_not_be_is_dropped_and_disturbs_no_other_request(site, path, status):
+    """Rule 2.5: whatever the upstream answers. The next request gets its own answer, not the rest of this one's."""
+    for _ in range(5):
+        response, body = site.ask("GET", f"/a/{path}")
+        assert (response.status, body, response.headers["etag"]) == (status, b"", "x")
+        site.seen.release.set()
+        assert site.ask("GET", "/a/x")[0].status == 200
+
+
+def test_a_body_after_an_answer_to_head_is_dropped(site):
+    for _ in range(5):
+        response, body = site.ask("HEAD", "/a/headers")
+        assert (response.status, body) == (200, b"")
+        assert site.ask("GET", "/a/x")[0].status == 200
+
+
 def test_redirects_and_cookies_are_the_callers_business(site):
     response, _ = site.ask("GET", "/a/redirect")
     assert (response.status, response.headers["location"]) == (302, "/elsewhere")

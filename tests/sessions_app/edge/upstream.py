@@ -92,6 +92,17 @@ class Handler(socketserver.StreamRequestHandler):
     def do_not_modified(self, method: str, target: str, headers: list[tuple[str, str]]) -> Any:
         self._send("HTTP/1.1 304 Not Modified", "ETag: x")
 
+    def do_no_content_but_a_body(self, method: str, target: str, headers: list[tuple[str, str]]) -> Any:
+        self._send("HTTP/1.1 204 No Content", "ETag: x", "Content-Length: 5", body=b"hello")
+
+    def do_no_content_but_a_late_body(self, method: str, target: str, headers: list[tuple[str, str]]) -> Any:
+        self._send("HTTP/1.1 204 No Content", "ETag: x", "Content-Length: 5")
+        self.server.seen.release.wait(PATIENCE_SECONDS)
+        self.wfile.write(b"hello")
+
+    def do_not_modified_but_a_body(self, method: str, target: str, headers: list[tuple[str, str]]) -> Any:
+        self._send("HTTP/1.1 304 Not Modified", "ETag: x", "Content-Length: 5", body=b"hello")
+
     def do_redirect(self, method: str, target: str, headers: list[tuple[str, str]]) -> Any:
         self._send("HTTP/1.1 302 Found", "Location: /elsewhere", "Set-Cookie: once=1", "Content-Length: 0")
 

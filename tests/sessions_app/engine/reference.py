@@ -114,12 +114,27 @@ def begin(counter: Counter, now: int) -> None:
 def window_at(counter: Counter, length: int, now: int) -> Window:
     """What the counter's window of this length is now. Looking at it changes nothing."""
     start = now - now % length
-    stored = counter.windows.get(length, Window(start, asked=start))
+    stored = counter.windows.get(length)
+    if stored is None:
+        return Window(start, known_since(counter, start, now), asked=start)
     if start in (stored.start, stored.start - length):
         return replace(stored)
     if start < stored.start:
         return Window(start, asked=start)
     return Window(start, 0, stored.current if start == stored.start + length else 0, stored.asked)
+
+
+def known_since(counter: Counter, start: int, now: int) -> int:
+    """What the windows of other lengths have counted since `start`, as far as they began no earlier."""
+    others = [(window_at(counter, length, now), length) for length in counter.windows]
+    return max(
+        (
+            (window.current if window.start >= start else 0)
+            + (window.previous if window.start - length >= start else 0)
+            for window, length in others
+        ),
+        default=0,
+    )
 
 
 def shows(window: Window, length: int, now: int) -> int:
@@ -149,8 +164,8 @@ def count(store: Store, limit: QuotaLimit | RateLimit, now: int, cost: int) -> N
 
 
 def count_rate(counter: Counter, limit: RateLimit, now: int, cost: int) -> None:
-    for length in {*counter.windows, limit.window_ms}:
-        window = window_at(counter, length, now)
+    windows = {length: window_at(counter, length, now) for length in {*counter.windows, limit.window_ms}}
+    for length, window in windows.items():
         if length == limit.window_ms:
             window.asked = window.start
         window.current += cost

@@ -173,6 +173,34 @@ class TestRate:
         assert reading.limits == (RateReading(True, 0, 6, NOON_MS),)
         assert not consume(counters_store, daily, NOON_MS + 9001).admitted
 
+    def test_a_longer_window_that_is_asked_for_first_begins_with_what_the_shorter_ones_counted(
+        self, counters_store: ServerStore
+    ) -> None:
+        """Rules 4.1, 5.5: the requests of a minute are requests of its hour, whoever has sent them."""
+        organisation = new_organisation()
+        counter = names.subject_counter(organisation, "developer 7")
+        free = grant_of(organisation, [rate(counter, 9, 60_000, source="free")])
+        hourly = grant_of(organisation, [rate(counter, 4, HOUR_MS, source="hourly")])
+        prepare(counters_store, free)
+        for now_ms in (NOON_MS, NOON_MS + 60_000, NOON_MS + 60_001):
+            assert consume(counters_store, free, now_ms).admitted
+        reading = consume(counters_store, hourly, NOON_MS + 60_002)
+        assert reading.limits == (RateReading(True, 0, 4, NOON_MS),)
+        assert not consume(counters_store, hourly, NOON_MS + 60_003).admitted
+
+    def test_a_shorter_window_that_is_asked_for_first_counts_nothing_from_before_it_began(
+        self, counters_store: ServerStore
+    ) -> None:
+        """Rules 4.1, 5.5: what an hour counted may be older than the running minute."""
+        organisation = new_organisation()
+        counter = names.subject_counter(organisation, "developer 7")
+        hourly = grant_of(organisation, [rate(counter, 9, HOUR_MS, source="hourly")])
+        free = grant_of(organisation, [rate(counter, 1, 60_000, source="free")])
+        prepare(counters_store, hourly)
+        assert consume(counters_store, hourly, NOON_MS).admitted
+        assert consume(counters_store, free, NOON_MS + 60_000).admitted
+        assert not consume(counters_store, free, NOON_MS + 60_001).admitted
+
     def test_a_window_that_no_limit_has_any_more_is_forgotten(
         self, counters_store: ServerStore, store: redis.Redis
     ) -> None:

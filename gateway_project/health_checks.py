@@ -1,23 +1,35 @@
-"""The gateway's health for people: each part with its state, and what to do when it is red."""
+"""The gateway's health: each part with its state, and what to do when it is red. The home of the admin shows all of it,
+`/readyz` tells what is not good, `/metrics` counts it.
+"""
 
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from threading import Lock
 
+import redis
 from django.conf import settings
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
 
 from gateway_project.celery_settings import beat_schedule, task_routes
-from gateway_project.health import OK, store_state
 from monitors_app.backlog import STUCK_SECONDS, backlog, queue_lengths
 from policies_app.durations import wait_text
 from sessions_app import periodic_runs
+from sessions_app.engine.store_sync import open_store
 from sessions_app.engine.types import StoreUnavailable
 
+OK = "ok"
 GOOD, WARNING, BAD = "good", "warning", "bad"
 PATIENCE = timedelta(seconds=30)  # beside three periods: workers start, and tasks take their time
 SNAPSHOTS = "sessions_app.tasks.snapshot_usage"
 BROKER_PATIENCE_SECONDS = 2
+PROBE_PATIENCE_SECONDS = 0.2  # who asks `/readyz` waits for a second at most, and a broker is nothing to wait for
+BROKER_PAUSE_SECONDS = 5  # between two questions to the broker, whoever asks
+STORE_TIMEOUT_MS = 1000  # longer than a request's: a slow store is still there
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,9 @@ class Check:
     finding: str
     advice: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.name}: {self.finding}." + (f" {self.advice}" if self.advice else "")
+
 
 # Told by `outages`, which answers in place of every page then: who may look is known to the database alone.
 DATABASE_DOWN = Check(
@@ -38,45 +53,97 @@ DATABASE_DOWN = Check(
     "Requests of keys that were used lately are served and limited, other keys are turned away. Start the database "
     "that DATABASE_URL names, and see that this machine reaches it.",
 )
+STORE_ADVICE = (
+    "APIs that are open on failure pass requests uncounted, the others answer 503. Start the store that REDIS_URL "
+    "names, and see that this machine reaches it. Usage comes back from the last snapshots."
+)
 
 
 def checks(now: datetime) -> list[Check]:
     """Asks everything now: a part that is down takes its time-out, so pages ask for this after they are shown.
     Raises DatabaseError.
     """
-    runs = periodic_runs.last_runs()
-    found = [Check("Database", GOOD, "answers"), *_store(), _broker(), _workers(runs, now)]
-    return [*found, *_queues(now), _snapshots(runs, now)]
-
-
-def _store() -> Iterator[Check]:
-    state, warnings = store_state()
-    if state != OK:
-        yield Check(
-            "Counter store",
-            BAD,
-            state,
-            "APIs that are open on failure pass requests uncounted, the others answer 503. Start the store that "
-            "REDIS_URL names, and see that this machine reaches it. Usage comes back from the last snapshots.",
-        )
-        return
-    yield Check("Counter store", GOOD, "answers")
-    if warnings:
-        advice = "A full store would delete counters, and quotas begin anew. Set maxmemory-policy to noeviction."
-        yield Check("Eviction", WARNING, "; ".join(warnings), advice)
+    state, evicting = store_state()
+    if state == OK:
+        store = [Check("Counter store", GOOD, "answers"), _eviction(evicting)]
     else:
-        yield Check("Eviction", GOOD, "off: counters are never deleted for space")
+        store = [Check("Counter store", BAD, state, STORE_ADVICE)]
+    return [Check("Database", GOOD, "answers"), *store, *_behind_requests(now, BROKER_PATIENCE_SECONDS)]
 
 
-def _broker() -> Check:
-    """In a thread: a broker that hangs keeps its client for longer than a page may wait."""
-    asking = ThreadPoolExecutor(max_workers=1)
+def warnings(evicting: list[str], now: datetime) -> list[str]:
+    """What is not good beside what makes a process unready, in words, where store and database answer. Asked often: 3
+    statements, and next to no time for a broker that hangs. Raises DatabaseError.
+    """
+    found = [_eviction(evicting), *_behind_requests(now, PROBE_PATIENCE_SECONDS)]
+    return [str(check) for check in found if check.state != GOOD]
+
+
+def _behind_requests(now: datetime, broker_patience_seconds: float) -> Iterator[Check]:
+    """What requests do not need: they are served and limited without it."""
+    runs = periodic_runs.last_runs()
+    yield _broker(broker_patience_seconds)
+    yield _workers(runs, now)
+    yield from _queues(now)
+    yield _snapshots(runs, now)
+
+
+# --- counter store ----------------------------------------------------------------------------------------------------
+
+
+def store_state() -> tuple[str, list[str]]:
+    """ "ok" or what is wrong, and the eviction policies that may delete counters."""
     try:
-        lengths = asking.submit(queue_lengths).result(BROKER_PATIENCE_SECONDS)
+        client = _store_client(settings.GATEWAY_STORE_URL)
+        client.ping()
+        memory = client.info("memory")
+    except (redis.RedisError, RedisClusterException, OSError) as error:
+        return f"does not answer: {type(error).__name__}", []
+    # A cluster answers for each node.
+    nodes = [memory] if "maxmemory_policy" in memory else [node for node in memory.values() if isinstance(node, dict)]
+    return OK, sorted({str(node.get("maxmemory_policy", "noeviction")) for node in nodes} - {"noeviction"})
+
+
+@lru_cache(maxsize=1)
+def _store_client(store_url: str) -> redis.Redis | RedisCluster:
+    """Not the client of the enforcement: its circuit breaker would answer instead of the store."""
+    return open_store(store_url, STORE_TIMEOUT_MS).client
+
+
+def _eviction(policies: list[str]) -> Check:
+    if not policies:
+        return Check("Eviction", GOOD, "off: counters are never deleted for space")
+    advice = "A full store would delete counters, and quotas begin anew. Set maxmemory-policy to noeviction."
+    return Check("Eviction", WARNING, f"the store's maxmemory-policy is {', '.join(policies)}", advice)
+
+
+# --- broker, workers, queues ------------------------------------------------------------------------------------------
+
+_broker_lock = Lock()
+_broker_asked: tuple[float, "Future[dict[str, int | None]]"] | None = None
+
+
+def _asked_broker() -> "Future[dict[str, int | None]]":
+    """The answer of the broker, or the wait for it, which all share. In a thread: a broker that hangs keeps its client
+    for longer than anybody may wait.
+    """
+    global _broker_asked
+    with _broker_lock:
+        now = time.monotonic()
+        if _broker_asked and not (_broker_asked[1].done() and now - _broker_asked[0] > BROKER_PAUSE_SECONDS):
+            return _broker_asked[1]
+        asking = ThreadPoolExecutor(max_workers=1)
+        answer = asking.submit(queue_lengths)
+        asking.shutdown(wait=False)
+        _broker_asked = now, answer
+        return answer
+
+
+def _broker(patience_seconds: float) -> Check:
+    try:
+        lengths = _asked_broker().result(patience_seconds)
     except TimeoutError:
         lengths = {"": None}
-    finally:
-        asking.shutdown(wait=False)
     if None in lengths.values():
         advice = (
             "Requests are unaffected; events wait in the counter store. Start the broker that CELERY_BROKER_URL names."
