@@ -34,12 +34,23 @@ def save_developer(developer: Developer, login: Mapping[str, str], password: str
         setattr(user, name, value)
     user.username = user.username or user.email
     _set_password(user, password)
-    user.full_clean(exclude=["password"])
+    _check_login(user)
     user.save()
     developer.user = user
     check_open(developer)
     developer.full_clean()
     developer.save()
+
+
+def _check_login(user: User) -> None:
+    """What is wrong with a user name that is the e-mail address is said of the address. Raises ValidationError."""
+    try:
+        user.full_clean(exclude=["password"])
+    except ValidationError as error:
+        told = error.error_dict
+        if user.username == user.email and "username" in told:
+            told.setdefault("email", []).extend(told.pop("username"))
+        raise
 
 
 @transaction.atomic

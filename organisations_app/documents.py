@@ -197,15 +197,6 @@ class Reader:
             self.refuse(name, f"must be between {low} and {high}{meaning}, not {brief(value)}")
         return int(value)
 
-    def number(self, name: str, default: float = 0) -> float:
-        value = self.raw(name)
-        if value is None:
-            return default
-        if not is_number(value):
-            self.refuse(name, f"must be a number, not {brief(value)}")
-            return default
-        return float(value)
-
     def texts(self, name: str) -> list[str]:
         value = self.raw(name)
         if value is None:

@@ -46,12 +46,17 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if response is None:
         return None
     problems = list(_flatten(getattr(error, "detail", str(error)), ""))
-    code = "invalid" if isinstance(error, SerializerError) else problems[0].code
-    return answer(response.status_code, code, problems, response.headers)
+    if isinstance(error, SerializerError):
+        return _refused(problems)
+    return answer(response.status_code, problems[0].code, problems, response.headers)
 
 
 def _refused(problems: list[Problem]) -> Response:
+    """What is wrong by itself, or, if it only exists already, with what is there."""
     set_rollback()
+    codes = {each.code for each in problems}
+    if codes == {"unique"}:
+        return answer(status.HTTP_409_CONFLICT, Conflict.default_code, problems, {})
     code = "malformed" if problems and problems[0].code == "malformed" else "invalid"
     return answer(status.HTTP_400_BAD_REQUEST, code, problems, {})
 

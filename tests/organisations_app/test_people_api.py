@@ -47,7 +47,6 @@ def test_without_a_password_nobody_can_log_in(rest):
         ({"password": "12345678"}, "/password"),
         ({"attributes": {"unknown": 1}}, "/attributes"),
         ({"attributes": []}, "/attributes"),
-        ({"username": "member"}, "/username"),
         ({"username": "a b"}, "/username"),
         ({"nickname": "x"}, "/nickname"),
     ],

@@ -66,7 +66,6 @@ def test_the_life_of_an_organisation(rest):
     ("method", "path", "body", "pointer"),
     [
         ("POST", "/organisations", {}, "/name"),
-        ("POST", "/organisations", {"id": "acme", "name": "x"}, "/id"),
         ("POST", "/organisations", {"id": "a b", "name": "x"}, "/id"),
         ("POST", "/organisations", {"name": ["x"]}, "/name"),
         ("PATCH", "/organisations/acme", {"timezone": "Mars"}, "/timezone"),
@@ -81,6 +80,45 @@ def test_a_wrong_organisation_is_refused_where_it_is_wrong(rest, method, path, b
     code, problem = rest.refused(method, path, body)
     assert (code, pointers(problem)) == (400, [pointer])
     assert list(Organisation.objects.values()) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("/organisations", {"id": "acme", "name": "Acme"}, "/id"),
+        ("/developers", {"org_id": "acme", "email": "ada@acme.example"}, "/email"),
+        ("/developers", {"org_id": "acme", "email": "x@acme.example", "username": "ada@acme.example"}, "/username"),
+        (
+            "/apis",
+            {"org_id": "acme", "id": "a", "name": "A", "listen_path": "/b/", "target_url": "https://a.example"},
+            "/id",
+        ),
+        ("/policies", {"org_id": "acme", "id": "p", "name": "P"}, "/id"),
+        ("/attributes", {"name": "plan"}, "/name"),
+    ],
+)
+def test_what_exists_already_is_a_conflict(rest, path, body, pointer):
+    rest.done("POST", "/organisations", {"id": "acme", "name": "Acme"})
+    rest.done("POST", "/developers", {"org_id": "acme", "email": "ada@acme.example"})
+    rest.done(
+        "POST",
+        "/apis",
+        {"org_id": "acme", "id": "a", "name": "A", "listen_path": "/a/", "target_url": "https://a.example"},
+    )
+    rest.done("POST", "/policies", {"org_id": "acme", "id": "p", "name": "P"})
+    rest.done("POST", "/attributes", {"name": "plan"})
+    status, told = rest.refused("POST", path, body)
+    assert (status, told["code"], [each["pointer"] for each in told["errors"]]) == (
+        409,
+        "conflict",
+        [pointer],
+    )
+
+
+def test_what_exists_already_is_no_conflict_as_long_as_more_is_wrong(rest):
+    rest.done("POST", "/organisations", {"id": "acme", "name": "Acme"})
+    status, told = rest.refused("POST", "/organisations", {"id": "acme", "name": "Acme", "timezone": "Mars"})
+    assert (status, told["code"]) == (400, "invalid")
 
 
 def test_pages_go_there_and_back(rest):

@@ -83,8 +83,8 @@ def test_what_tyk_wrote_and_this_api_does_not_show_survives_it(rest, tyk):
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "pointer", "words"),
     [
-        ("POST", "/apis", {**API, "id": "b"}, 400, "/listen_path", "exists"),
-        ("POST", "/apis", {**API, "listen_path": "/b/"}, 400, "/id", "exists"),
+        ("POST", "/apis", {**API, "id": "b"}, 409, "/listen_path", "exists"),
+        ("POST", "/apis", {**API, "listen_path": "/b/"}, 409, "/id", "exists"),
         ("POST", "/apis", {**API, "id": "b", "listen_path": "/api/"}, 400, "/listen_path", "reserved"),
         ("PATCH", "/apis/a", {"target_url": "nowhere"}, 400, "/target_url", "no usable target"),
         ("PATCH", "/apis/a", {"org_id": "none"}, 400, "/org_id", "none"),
