@@ -5,14 +5,13 @@ Noted with the first requests of each hour, when usage by the hour gets its rows
 changed is noted anew in the next hour that it is used in.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from django.db.models import F, QuerySet, Window
-from django.db.models.functions import RowNumber
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from sessions_app import grants, usage
-from sessions_app.models import CounterShare, Key
+from sessions_app.models import CounterShare, Key, UsageSnapshot
 from sessions_app.queries import with_patterns
 from sessions_app.terms import HOLDER, Holder, holders_of
 
@@ -50,8 +49,10 @@ def _shared_counters(holder: Holder) -> Iterable[str]:
     return {grants.key_counter(holder, source) for source, _ in usage.quota_sources(holder)}
 
 
-def newest(shares: QuerySet[CounterShare], counters: Sequence[str]) -> Mapping[str, str]:
-    """The key of the newest of these `shares` by counter. One query."""
-    rank = Window(RowNumber(), partition_by="counter", order_by=[F("seen_at").desc(), "key_id"])
-    ranked = shares.filter(counter__in=counters).annotate(rank=rank).filter(rank=1)
-    return dict(ranked.order_by().values_list("counter", "key_id"))
+def with_newest(counters: QuerySet[UsageSnapshot], *, living: bool = False) -> QuerySet[UsageSnapshot]:
+    """With `sharer`, the id of the key that was seen last on the counter, or None; of a `living` key only if so said. A
+    look at an index for each counter, however many share it.
+    """
+    shares = CounterShare.objects.filter(counter=OuterRef("counter")).order_by("-seen_at")
+    chosen = shares.filter(key__revoked_at=None) if living else shares
+    return counters.annotate(sharer=Subquery(chosen.values("key_id")[:1]))

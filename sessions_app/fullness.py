@@ -8,6 +8,7 @@ keys share (section 5) is as full as it is by the quota of the sharer that was s
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -32,10 +33,13 @@ class Fullness:
 
 
 def fullness_of(held: Mapping[str, Snapshot]) -> dict[str, Fullness]:
-    """By counter, of those of keys. Seven queries whatever their number, none if there are none."""
-    owners = {key_id for counter in held if (key_id := names.key_of_counter(counter))}
-    shared = [counter for counter in held if names.is_shared(counter)]
-    wanted = owners.union(counter_shares.newest(CounterShare.objects.all(), shared).values()) if shared else owners
+    """By counter, of those of keys; of shared ones those that were saved before, and whose sharers are known. At most
+    seven queries, none if there is none of a key.
+    """
+    wanted = {key_id for counter in held if (key_id := names.key_of_counter(counter))}
+    if shared := [counter for counter in held if names.is_shared(counter)]:
+        saved: Any = counter_shares.with_newest(UsageSnapshot.objects.filter(counter__in=shared))
+        wanted.update(row.sharer for row in saved if row.sharer)
     if not wanted:
         return {}
     holders = holders_of(list(Key.objects.select_related(HOLDER).filter(pk__in=wanted)))
@@ -71,19 +75,20 @@ def _end(start_ms: int, limit: QuotaLimit) -> datetime | None:
 
 @transaction.atomic
 def note_sharers(key_ids: Collection[str], seen_at: datetime) -> None:
-    """Notes which counters these keys share, and how full those are that got their first sharer."""
-    lone = _without_sharer(counter_shares.note(key_ids, seen_at))
-    full = fullness_of({row.counter: Snapshot(row.used, row.period_start_ms, row.fired) for row in lone})
-    for row in lone:
-        if found := full.get(row.counter):
-            row.percent, row.ends_at = found.percent, found.ends_at
-    UsageSnapshot.objects.bulk_update(lone, ["percent", "ends_at"])
+    """Notes which counters these keys share, and how full those are that nobody was known to share before."""
+    fill(counter_shares.note(key_ids, seen_at))
 
 
-def _without_sharer(counters: Collection[str]) -> list[UsageSnapshot]:
-    """Snapshots that were taken before anybody knew whose counter it is."""
-    rows = UsageSnapshot.objects.select_for_update().filter(counter__in=counters, percent=0, used__gt=0)
-    return list(rows) if counters else []
+def fill(counters: Collection[str]) -> None:
+    """Says how full these shared counters are, if they were saved before that was known. In a transaction."""
+    if not counters:
+        return
+    unknown = UsageSnapshot.objects.select_for_update().filter(counter__in=counters, percent=0, used__gt=0)
+    rows = {row.counter: row for row in unknown}
+    full = fullness_of({name: Snapshot(row.used, row.period_start_ms, row.fired) for name, row in rows.items()})
+    for name, found in full.items():
+        rows[name].percent, rows[name].ends_at = found.percent, found.ends_at
+    UsageSnapshot.objects.bulk_update([rows[name] for name in full], ["percent", "ends_at"])
 
 
 # --- the fullest ------------------------------------------------------------------------------------------------------

@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from organisations_app.models import Organisation
 from sessions_app import usage_days
-from sessions_app.engine import rollup
+from sessions_app.engine import names, rollup
 from sessions_app.engine.rollup import HourOfUsage, TakenSnapshots
 from sessions_app.engine.wire import Store
-from sessions_app.fullness import Fullness, fullness_of, note_sharers
+from sessions_app.fullness import Fullness, fill, fullness_of, note_sharers
 from sessions_app.models import UsageHour, UsageSnapshot
 
 ROWS_PER_STATEMENT = 500
@@ -61,6 +61,7 @@ def save_snapshots(taken: TakenSnapshots) -> None:
         unique_fields=["counter"],
         update_fields=["used", "period_start_ms", "fired", "taken_at", "key_id", "percent", "ends_at"],
     )
+    fill([row.counter for row in rows if names.is_shared(row.counter) and row.used and not row.percent])
 
 
 def copy_hours(store: Store, bucket: int) -> int:

@@ -5,8 +5,7 @@ keys.
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-
-from django.db.models import QuerySet
+from typing import Any
 
 from organisations_app.tenancy import within
 from sessions_app import counter_shares
@@ -36,7 +35,7 @@ class NearKey:
 
 
 def nearest_to_limit(organisations: Collection[str] | None, now: datetime, count: int) -> list[NearKey]:
-    """The fullest first; of these organisations, None is all. Periods that are over do not count. Four queries."""
+    """The fullest first; of these organisations, None is all. Periods that are over do not count. Three queries."""
     living = within(Key.objects.filter(revoked_at=None), organisations, "organisation")
     own = fullest_counters(1, now)
     if organisations is not None:
@@ -55,12 +54,9 @@ def nearest_to_limit(organisations: Collection[str] | None, now: datetime, count
 
 def _shared(organisations: Collection[str] | None, now: datetime, count: int) -> list[tuple[str, UsageSnapshot]]:
     """The fullest shared counters, each with the key that was seen on it last."""
-    shares: QuerySet[CounterShare] = within(CounterShare.objects.all(), organisations, "organisation")
     counters = fullest_shared(1, now)
     if organisations is not None:
+        shares = CounterShare.objects.filter(organisation__in=organisations)
         counters = counters.filter(counter__in=shares.values("counter"))
-    rows = {row.counter: row for row in counters[:count]}
-    if not rows:
-        return []
-    sharers = counter_shares.newest(shares.filter(key__revoked_at=None), list(rows))
-    return [(key_id, rows[counter]) for counter, key_id in sharers.items()]
+    found: Any = counter_shares.with_newest(counters, living=True)[:count]
+    return [(row.sharer, row) for row in found if row.sharer]

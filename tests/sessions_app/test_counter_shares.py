@@ -82,7 +82,7 @@ def test_a_shared_counter_is_as_full_as_its_sharers_have_made_it(acme, copies, d
         request(token, times)
     for copy in copies:
         copy()
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(3):
         found = near()
     assert found in ([("one", 80, True), ("three", 30, True)], [("two", 80, True), ("three", 30, True)])
     assert near(frozenset({"acme"})) == found and near(frozenset({"globex"})) == []
