@@ -10,7 +10,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -32,12 +32,20 @@ WIDTHS = {1440: 900, 390: 844}
 
 @dataclass(frozen=True)
 class Screen:
-    """A page to take. `login` is who looks at it, through which login page."""
+    """A page to take. `login` is who looks at it, through which login page; `act` is done there first."""
 
     name: str
     path: str
     login: str = ""
     login_page: str = ""
+    act: Callable[[Page], object] = lambda page: None
+
+
+def preview(page: Page) -> None:
+    page.fill("#id_quota_max", "300")
+    page.get_by_role("button", name="Preview this change").click()
+    page.locator("#what-if-shown").get_by_text("Above the quota now").first.wait_for()
+    page.evaluate("document.getElementById('what-if-title').scrollIntoView()")
 
 
 LISTS_AND_FORMS = {
@@ -59,13 +67,19 @@ LISTS_AND_FORMS = {
     "tokens": "organisations_app/admintoken/",
     "token": "organisations_app/admintoken/add/",
     "audit": "organisations_app/auditentry/",
+    "audit-entry": "organisations_app/auditentry/1/change/",
+    "reset": "sessions_app/key/key_demoFree/reset_quota/",
+    "group": "auth/group/2/change/",
+    "login": "auth/user/add/",
 }
+ADMIN = "admin", "/admin/login/"
 SCREENS = (
     Screen("home", "/"),
     Screen("inbox", "/demo/inbox/"),
     Screen("portal", "/portal/", "developer", "/portal/login/"),
     Screen("portal-key", "/portal/keys/key_demoFree/", "developer", "/portal/login/"),
-    *(Screen(f"admin-{name}", f"/admin/{path}", "admin", "/admin/login/") for name, path in LISTS_AND_FORMS.items()),
+    *(Screen(f"admin-{name}", f"/admin/{path}", *ADMIN) for name, path in LISTS_AND_FORMS.items()),
+    Screen("admin-what-if", f"/admin/{LISTS_AND_FORMS['policy']}", *ADMIN, preview),
 )
 # They show the usage of a quota that renews every minute.
 LIVE = ("portal", "portal-key", "admin-home", "admin-keys", "admin-key")
@@ -147,6 +161,7 @@ def take(browser: Browser, base: str, screen: Screen, folder: Path) -> None:
         if page.url != base + screen.path:
             raise SystemExit(f"{screen.path} leads to {page.url}: there is nothing to take a picture of.")
         page.wait_for_load_state("load")
+        screen.act(page)
         page.wait_for_timeout(600)
         overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         file = folder / f"{screen.name}{suffix}.png"
