@@ -106,11 +106,13 @@ def _told(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
 def queue_lengths() -> dict[str, int | None]:
     """How many tasks no worker has taken from the broker, by queue; None for all if the broker cannot be asked."""
     queues = [queue.name for queue in current_app.conf.task_queues]
+    broker = current_app.connection_for_read()
+    breaking: Any = broker.connection_errors  # of the broker's own client
     try:
-        with current_app.connection_for_read() as connection:
+        with broker as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
             return {name: _length(connection, name) for name in queues}
-    except (KombuError, OSError) as error:
+    except (KombuError, OSError, *breaking) as error:
         logger.warning("the broker does not say how long its queues are: %s", error)
         return dict.fromkeys(queues)
 

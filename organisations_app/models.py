@@ -281,11 +281,17 @@ class Job(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     claimed_until = models.DateTimeField(null=True, help_text="A worker is at it; when this is over, another may.")
     finished_at = models.DateTimeField(null=True)
-    stop_asked_by = models.CharField(max_length=200, blank=True)
+    stop_asked_by = models.CharField(max_length=200, blank=True, default="", db_default="")
     ended_early = models.CharField(
-        max_length=500, blank=True, help_text="Why it ended before all was done, for people; empty: it did all."
+        max_length=500,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Why it ended before all was done, for people; empty: it did all.",
     )
-    found = models.JSONField(default=dict, help_text="What an act that looks for something has found so far.")
+    found = models.JSONField(
+        default=dict, db_default={}, help_text="What an act that looks for something has found so far."
+    )
 
     class Meta:
         indexes = [models.Index(fields=["created_at"], condition=models.Q(finished_at__isnull=True), name="job_open")]

@@ -49,10 +49,9 @@ def _shared_counters(holder: Holder) -> Iterable[str]:
     return {grants.key_counter(holder, source) for source, _ in usage.quota_sources(holder)}
 
 
-def with_newest(counters: QuerySet[UsageSnapshot], *, living: bool = False) -> QuerySet[UsageSnapshot]:
-    """With `sharer`, the id of the key that was seen last on the counter, or None; of a `living` key only if so said. A
-    look at an index for each counter, however many share it.
+def with_newest(counters: QuerySet[UsageSnapshot]) -> QuerySet[UsageSnapshot]:
+    """With `sharer`, the id of the living key that was seen last on the counter, or None. A look at an index for each
+    counter, however many share it.
     """
-    shares = CounterShare.objects.filter(counter=OuterRef("counter")).order_by("-seen_at")
-    chosen = shares.filter(key__revoked_at=None) if living else shares
-    return counters.annotate(sharer=Subquery(chosen.values("key_id")[:1]))
+    shares = CounterShare.objects.filter(counter=OuterRef("counter"), key__revoked_at=None).order_by("-seen_at")
+    return counters.annotate(sharer=Subquery(shares.values("key_id")[:1]))

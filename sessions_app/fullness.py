@@ -84,7 +84,7 @@ def fill(counters: Collection[str]) -> None:
     if not counters:
         return
     unknown = UsageSnapshot.objects.select_for_update().filter(counter__in=counters, percent=0, used__gt=0)
-    rows = {row.counter: row for row in unknown}
+    rows = {row.counter: row for row in unknown.order_by("counter")}
     full = fullness_of({name: Snapshot(row.used, row.period_start_ms, row.fired) for name, row in rows.items()})
     for name, found in full.items():
         rows[name].percent, rows[name].ends_at = found.percent, found.ends_at

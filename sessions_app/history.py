@@ -6,6 +6,7 @@ Both are copied from the counter store as absolute numbers, so that repeating a 
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -38,11 +39,8 @@ def save_snapshots(taken: TakenSnapshots) -> None:
     """A row that another worker took later stays as it is."""
     at = _moment(taken.taken_at_ms)
     full = fullness_of(taken.snapshots)
-    newer = set(
-        UsageSnapshot.objects.select_for_update()
-        .filter(counter__in=list(taken.snapshots), taken_at__gt=at)
-        .values_list("counter", flat=True)
-    )
+    stored = UsageSnapshot.objects.select_for_update().filter(counter__in=list(taken.snapshots)).order_by("counter")
+    newer = {counter for counter, taken_at in stored.values_list("counter", "taken_at") if taken_at > at}
     rows = [
         UsageSnapshot(
             counter=counter,
@@ -52,7 +50,7 @@ def save_snapshots(taken: TakenSnapshots) -> None:
             taken_at=at,
             **asdict(full.get(counter, NOBODYS)),
         )
-        for counter, snapshot in taken.snapshots.items()
+        for counter, snapshot in sorted(taken.snapshots.items(), key=itemgetter(0))
         if counter not in newer
     ]
     UsageSnapshot.objects.bulk_create(

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from organisations_app import versions
 from sessions_app import tokens
-from sessions_app.models import Credential, Key, KeyAccess, KeyPolicy, OrgSession
+from sessions_app.models import CounterShare, Credential, Key, KeyAccess, KeyPolicy, OrgSession
 from sessions_app.new_keys import NewKey, applied_policies, create_keys, row_of_its_own
 
 
@@ -104,6 +104,7 @@ def revoke_keys(several: Sequence[Key]) -> None:
 @transaction.atomic
 def delete_key(key: Key) -> None:
     mark_changed(key)
+    CounterShare.objects.filter(key=key).delete()
     key.delete()
 
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from django.db.models import BooleanField, ExpressionWrapper, F, Q, QuerySet
 
 from policies_app.limits import KeyTerms, Limits, PolicyTerms
-from policies_app.patterns import FIELD
 from sessions_app.models import Key, KeyAccess, KeyPolicy
 from sessions_app.queries import Among
 from sessions_app.terms import policy_terms
@@ -30,11 +29,6 @@ class Cohort:
     is_inactive: bool
     terms: KeyTerms
     policies: tuple[PolicyTerms, ...]
-
-    @property
-    def has_patterns(self) -> bool:
-        """A policy may make a custom rate limit key of its keys' metadata."""
-        return any(FIELD in policy.meta_data for policy in self.policies)
 
     def api_ids(self) -> tuple[str, ...]:
         """APIs that a policy or the keys themselves name."""
@@ -57,7 +51,7 @@ class Member(NamedTuple):
 
 @dataclass
 class Cohorts:
-    """Reads keys. Policies are read once, so all keys are judged by the same ones."""
+    """Reads keys. Policies are read once, so all keys that are read together are judged by the same ones."""
 
     end: datetime
     _known: dict[tuple[Any, ...], Cohort] = field(default_factory=dict)

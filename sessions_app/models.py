@@ -168,7 +168,7 @@ class CounterShare(models.Model):
     """A key that counts on a counter together with others (section 5), as of its first request of an hour."""
 
     organisation = models.ForeignKey(Organisation, on_delete=models.CASCADE, related_name="+")
-    key = models.ForeignKey(Key, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    key = models.ForeignKey(Key, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
     counter = models.CharField(max_length=250)
     seen_at = models.DateTimeField()
 

@@ -58,5 +58,5 @@ def _shared(organisations: Collection[str] | None, now: datetime, count: int) ->
     if organisations is not None:
         shares = CounterShare.objects.filter(organisation__in=organisations)
         counters = counters.filter(counter__in=shares.values("counter"))
-    found: Any = counter_shares.with_newest(counters, living=True)[:count]
+    found: Any = counter_shares.with_newest(counters)[:count]
     return [(row.sharer, row) for row in found if row.sharer]

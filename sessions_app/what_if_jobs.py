@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from organisations_app import jobs
 from organisations_app.audit import Actor
@@ -20,6 +20,7 @@ from policies_app.models import Policy
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.members import Cohorts
 from sessions_app.models import Key, KeyJobShare
+from sessions_app.queries import Among
 from sessions_app.recount import Recount, Share, shared_taken_up
 from sessions_app.tallies import Tally
 from sessions_app.whatif import Preview, WhatIf, told
@@ -28,18 +29,25 @@ ACT = "what-if"
 FIRST_LOT = 250  # keys; one key may have a thousand hours of usage and more
 KEYS_PER_LOT = 2_000
 SHARES_PER_LOT = 500
+MOST_OPEN = 3  # what-ifs of one actor at a time: all jobs share the workers
 SECONDS_PER_LOT = 5  # a lot that takes as long as a claim would never be done
 KEYS, SHARERS, SHARES = "keys", "sharers", "shares"  # the stages: with the policy; without it; what they share
 
 
+class Busy(Exception):
+    """So many what-ifs of this actor are being counted already."""
+
+
 def start(policy: Policy, asked: WhatIf, by: Actor, form: Sequence[tuple[str, str]] = ()) -> Job:
-    """`form` is what was typed, as it was posted."""
+    """`form` is what was typed, as it was posted. Raises Busy."""
+    if Job.objects.filter(act=ACT, finished_at=None, actor=by.name).count() >= MOST_OPEN:
+        raise Busy(f"{MOST_OPEN} what-ifs of yours are still being counted. Wait for one of them, or have one stopped.")
     given = {"policy": policy.pk, "name": policy.name, "asked": asked.written(), "form": list(form)}
     return jobs.start(ACT, by, "", given)
 
 
 def register() -> None:
-    model, without = Policy._meta.label_lower, "Then there is no answer; the draft is kept."
+    model, without = Policy._meta.label_lower, "Then there is no answer."
     jobs.register(ACT, jobs.Kind("What if", "keys", model, _prepare, _finish, _forget, if_stopped=without))
 
 
@@ -136,7 +144,7 @@ def _sharers(job: Job, asked: WhatIf, recount: Recount, cohorts: Cohorts, size: 
     """Of all organisations whose keys share counters, and the policy is not applied to them."""
     key_ids = _next_ids(asked.candidates(job.found["organisations"]), "pk", job.found["after"], size)
     shares = recount.sharers(cohorts.read(Key.objects.all(), key_ids))
-    known = KeyJobShare.objects.filter(job=job, counter__in={share.counter for share in shares})
+    known = KeyJobShare.objects.filter(Among(F("counter"), sorted({share.counter for share in shares})), job=job)
     counters = set(known.values_list("counter", flat=True).distinct())
     shares = [share for share in shares if share.counter in counters]
     is_over = len(key_ids) < size

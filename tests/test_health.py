@@ -107,8 +107,9 @@ def test_a_broker_that_hangs_is_a_warning_and_keeps_no_probe_waiting(client, wel
     assert asked == [1]
 
 
-def test_warns_of_what_the_home_of_the_admin_shows(client, admin_client, store):
+def test_warns_of_what_the_home_of_the_admin_shows(client, admin_client, store, monkeypatch):
     """No part is red in one place and fine in the other; those that make a process unready are told as `checks`."""
+    monkeypatch.setattr(health_checks, "PROBE_PATIENCE_SECONDS", 30)
     told = {warning.partition(":")[0] for warning in warnings_of(client)}
     shown: Any = admin_client.get("/admin/health/").context["checks"]
     assert told == {check.name for check in shown if check.state != health_checks.GOOD}

@@ -9,18 +9,21 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from unfold.admin import StackedInline
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from organisations_app import audit
+from organisations_app import audit, developers
 from organisations_app.admin_audit import AuditedAdmin, plain_document, reason_of
 from organisations_app.admin_confirmation import actor_of
+from organisations_app.admin_erasure import ErasingAdmin
 from organisations_app.admin_lists import PagedAdmin
 from organisations_app.admin_permissions import TickedPermissions, completed_permissions, in_words
 from organisations_app.admin_tenancy import ConfinedChoices, is_confined
-from organisations_app.models import StaffConfinement
+from organisations_app.erasure import is_being_erased
+from organisations_app.models import Job, StaffConfinement
 
 CONFINED_TEXT = "This login sees only these organisations and what belongs to them; with none chosen, nothing."
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
@@ -49,8 +52,10 @@ class ConfinementInline(ConfinedChoices, StackedInline):
 
 
 @admin.register(User)
-class UserAdmin(PagedAdmin, TickedPermissions, DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc, type-arg]
-    """Only superusers give powers, or touch the login of somebody who has some: the rest would give them themselves."""
+class UserAdmin(ErasingAdmin, PagedAdmin, TickedPermissions, DjangoUserAdmin, AuditedAdmin):  # type: ignore[misc, type-arg]
+    """Only superusers give powers, or touch the login of somebody who has some: the rest would give them themselves.
+    A developer goes with the login.
+    """
 
     tenancy = ("developer__organisation",)
     form = LoginForm
@@ -86,6 +91,23 @@ class UserAdmin(PagedAdmin, TickedPermissions, DjangoUserAdmin, AuditedAdmin):  
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _may_touch(request, obj) and bool(super().has_delete_permission(request, obj))
+
+    def waits_to_be_erased(self, obj: Any) -> bool:
+        """With its developer."""
+        if super().waits_to_be_erased(obj):
+            return True
+        developer = getattr(obj, "developer", None)
+        return developer is not None and is_being_erased(developers.ERASE, developer.pk)
+
+    def page_of_job(self, job: Job) -> str:
+        return reverse("admin:organisations_app_developer_job", args=[job.pk])
+
+    def remove(self, request: HttpRequest, obj: User) -> Job | None:
+        developer = getattr(obj, "developer", None)
+        job = developers.delete_developer(developer, actor_of(request), reason_of(request)) if developer else None
+        if job is None:
+            User.objects.filter(pk=obj.pk).delete()  # of a developer who is no staff it is gone
+        return job
 
     def audit_document(self, obj: Any) -> Mapping[str, Any]:
         confinement = StaffConfinement.objects.filter(user=obj).first()

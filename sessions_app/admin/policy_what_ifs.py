@@ -27,7 +27,7 @@ from policies_app.tyk import policy_from_tyk, policy_to_tyk
 from sessions_app import what_if_jobs
 from sessions_app.engine.types import StoreUnavailable
 from sessions_app.usage_charts import draw_chart
-from sessions_app.whatif import Preview, TooMuch, preview, what_if
+from sessions_app.whatif import Preview, TooMuch, WhatIf, preview, what_if
 
 DRAFT = "_draft"  # in a posted form: the job that it was kept with, to be shown again
 BESIDE = "beside"  # in the address of a job's page: it is shown beside the form
@@ -60,13 +60,19 @@ class PolicyWhatIfs(JobPages):
             asked = what_if(policy, draft, timezone.now(), organisations=organisations)
             context = _told(preview(asked))
         except TooMuch:
-            job = what_if_jobs.start(policy, asked, actor_of(request), _typed(request))
-            context = {"job_url": self.page_of_job(job)}
+            context = self._started(request, policy, asked)
         except (DocumentError, _Refused) as error:
             context = {"problem": str(error)}
         except StoreUnavailable:
             context = {"problem": "The counter store does not answer, so nobody's usage is known. Try again."}
         return TemplateResponse(request, "sessions_app/admin/policy_what_if.html", context)
+
+    def _started(self, request: HttpRequest, policy: Policy, asked: WhatIf) -> dict[str, Any]:
+        try:
+            job = what_if_jobs.start(policy, asked, actor_of(request), _typed(request))
+        except what_if_jobs.Busy as error:
+            return {"problem": str(error)}
+        return {"job_url": self.page_of_job(job)}
 
     def told_of(self, request: HttpRequest, job: Job) -> dict[str, Any]:
         """The answer, and the way back to the form. Confined staff see what was asked of their organisations alone."""
@@ -123,8 +129,13 @@ class _ShownAgain(BaseForm):
 
 
 def _typed(request: HttpRequest) -> list[tuple[str, str]]:
-    """What was posted, member by member."""
-    return [(name, value) for name, values in request.POST.lists() if name not in KEPT_OUT for value in values]
+    """What was posted, member by member; databases keep no NUL."""
+    return [
+        (name, value.replace("\0", ""))
+        for name, values in request.POST.lists()
+        if name not in KEPT_OUT
+        for value in values
+    ]
 
 
 def _told(found: Preview) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from organisations_app.audit import Actor
 from organisations_app.documents import refusal
 from organisations_app.models import Job
 from organisations_app.rest.authentication import actor_of
+from organisations_app.rest.refusals import TooSoon
 from organisations_app.rest.resources import ScopedView
 from organisations_app.tenancy import within
 from policies_app.api import checked_policy, policy_with
@@ -28,6 +30,8 @@ from sessions_app.preview_shapes import PreviewJobShape, PreviewShape
 DAYS = OpenApiParameter(
     "days", int, description=f"How many days are counted again: 1 to {whatif.MOST_DAYS}, {whatif.DAYS} unless told."
 )
+WAIT_SECONDS = 10
+STOPPED = "It was stopped."  # not by whom: that is the staff's
 LOCATION = OpenApiParameter(
     "Location", str, OpenApiParameter.HEADER, response=[202], description="Where to ask how far it is."
 )
@@ -38,7 +42,7 @@ class PolicyPreviewView(ScopedView):
 
     reads = ("policies", "usage")
     answers_once = False
-    may_refuse = (503,)
+    may_refuse = (429, 503)
 
     @extend_schema(
         operation_id="policies_preview",
@@ -63,9 +67,16 @@ class PolicyPreviewView(ScopedView):
         try:
             return Response(asdict(stored(lambda: whatif.preview(asked))))
         except whatif.TooMuch:
-            job = what_if_jobs.start(policy, asked, actor_of(request))
+            job = _started(policy, asked, actor_of(request))
             location = request.build_absolute_uri(reverse("api-policy-preview", args=[job.pk]))
             return Response(document_of(job), status=status.HTTP_202_ACCEPTED, headers={"Location": location})
+
+
+def _started(policy: Policy, asked: whatif.WhatIf, by: Actor) -> Job:
+    try:
+        return what_if_jobs.start(policy, asked, by)
+    except what_if_jobs.Busy as error:
+        raise TooSoon(str(error), WAIT_SECONDS) from None
 
 
 class PolicyPreviewJobView(ScopedView):
@@ -95,7 +106,7 @@ def document_of(job: Job) -> dict[str, Any]:
         "keys_total": job.total,
         "begun_at": job.created_at,
         "finished_at": job.finished_at,
-        "problem": job.ended_early,
+        "problem": STOPPED if job.status == "stopped" else job.ended_early,
         "preview": asdict(found) if found else None,
     }
 

@@ -12,6 +12,7 @@ START = b"HTTP/1."
 STATUS = slice(9, 12)  # of a status line: HTTP/1.1 204
 WITHOUT_BODY = (b"204", b"304")
 END_OF_HEAD = b"\r\n\r\n"
+LONGEST_HEAD = 65_536
 ANNOUNCES_BODY = re.compile(rb"\r\n(?:transfer-encoding:|content-length:[ \t]*0*[1-9])", re.IGNORECASE)
 
 
@@ -25,26 +26,40 @@ def tolerant_connector(**options: Any) -> aiohttp.TCPConnector:
 
 class TolerantHandler(ResponseHandler):
     """One connection to a server. A 204, a 304 and an answer to HEAD end with their head (RFC 9112 section 6.3); what
-    follows is dropped, and the connection is not used again.
+    follows is dropped, and the connection is not used again. So it is when the head announces a body, which may come
+    later. One that comes later and was not announced breaks the next request on the connection.
     """
 
     _is_over = False
+    _begun = b""  # of a head that has not come as a whole
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_over:
-            super().data_received(self._head_alone(data) if self._begins_answer(data) else data)
+        data, self._begun = self._begun + data, b""
+        if self._is_over or not self._begins_answer(data):
+            return None if self._is_over else super().data_received(data)
+        if END_OF_HEAD not in data and len(data) < LONGEST_HEAD:
+            self._begun = data
+            return None
+        return super().data_received(self._head_alone(data))
+
+    def eof_received(self) -> None:
+        if self._begun:
+            super().data_received(self._begun)
+        super().eof_received()
 
     def _begins_answer(self, data: bytes) -> bool:
-        """Whether an answer without a body begins with this piece of data; inside of another's body none does."""
-        is_final = data.startswith(START) and data[STATUS][:1] != b"1"
-        if not is_final or (self._payload is not None and not self._payload.is_eof()):
+        """Whether an answer without a body may begin with this piece of data; inside of another's body none does."""
+        if self._parser is None or (self._payload is not None and not self._payload.is_eof()):
             return False
-        return self._skip_payload or data[STATUS] in WITHOUT_BODY
+        if len(data) < STATUS.stop:
+            return data.startswith(START[: len(data)])
+        is_final = data.startswith(START) and data[STATUS][:1] != b"1"
+        return is_final and (self._skip_payload or data[STATUS] in WITHOUT_BODY)
 
     def _head_alone(self, data: bytes) -> bytes:
-        """The data without what follows the head, if the head is whole. A body that is announced may still come."""
+        """The data without what follows the head. A body that is announced may still come, after HEAD too."""
         head, end, body = data.partition(END_OF_HEAD)
-        if end and (body or (not self._skip_payload and ANNOUNCES_BODY.search(head))):
+        if end and (body or ANNOUNCES_BODY.search(head)):
             self._is_over = True
             self.force_close()
             return head + end

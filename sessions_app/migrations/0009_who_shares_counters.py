@@ -39,6 +39,7 @@ class Migration(migrations.Migration):
             name="key",
             field=models.ForeignKey(
                 db_constraint=False,
+                db_index=False,
                 on_delete=django.db.models.deletion.DO_NOTHING,
                 related_name="+",
                 to="sessions_app.key",

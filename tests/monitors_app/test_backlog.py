@@ -1,5 +1,8 @@
 """A queue that is stuck is seen: in numbers, in `/readyz`, and in `/metrics`."""
 
+import socketserver
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -9,7 +12,7 @@ from kombu import Connection
 from prometheus_client import generate_latest
 
 from monitors_app import ledger, metrics
-from monitors_app.backlog import backlog, open_deliveries
+from monitors_app.backlog import backlog, open_deliveries, queue_lengths
 from monitors_app.models import Delivery
 from sessions_app.engine import names
 from tests.factories import MonitorFactory
@@ -113,3 +116,36 @@ def test_a_store_and_a_broker_that_are_down_hide_nothing_else(rest, settings, cr
     told = rest.get("/deliveries/backlog")
     assert (told["waiting"], told["events"], set(told["queues"].values())) == (1, None, {None})
     assert [warning.split()[1] for warning in told["warnings"]] == ["counter", "broker"]
+
+
+class Restarting(socketserver.StreamRequestHandler):
+    """A Redis that takes connections, and is gone when it is asked for a queue."""
+
+    REPLIES = {b"PING": b"+PONG\r\n", b"HELLO": b"%1\r\n+proto\r\n:3\r\n"}
+
+    def handle(self) -> None:
+        while line := self.rfile.readline():
+            words = []
+            for _ in range(int(line[1:])):
+                self.rfile.readline()
+                words.append(self.rfile.readline().strip().upper())
+            if words[0] in (b"EXISTS", b"LLEN", b"MULTI"):
+                return
+            self.wfile.write(self.REPLIES.get(words[0], b"+OK\r\n"))
+
+
+@pytest.fixture
+def restarting_broker() -> Iterator[str]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Restarting) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_broker_that_breaks_off_is_one_that_does_not_answer(restarting_broker, monkeypatch):
+    """Its client has errors of its own for that."""
+    monkeypatch.setattr(current_app, "connection_for_read", lambda: Connection(restarting_broker))
+    assert set(queue_lengths().values()) == {None}

@@ -180,3 +180,33 @@ def test_over_rest_a_developer_is_erased_by_a_job_too(rest: Administration, deve
     assert rest.refused("PATCH", f"/developers/{developer.pk}", {"role": "admin"})[0] == 400
     jobs.work(Job.objects.get().pk)
     assert rest.get("/developers")["results"] == []
+
+
+# --- by their login ---------------------------------------------------------------------------------------------------
+
+
+def test_the_login_of_a_developer_takes_the_same_way(admin_client: Client, developer: Developer) -> None:
+    login = developer.user
+    html = delete(admin_client, login)
+    job = Job.objects.get()
+    assert f"/admin/organisations_app/developer/jobs/{job.pk}/" in html and "deleted successfully" not in html
+    assert Delivery.objects.count() == MANY and not User.objects.get(pk=login.pk).is_active
+    lots(job)
+    assert not User.objects.filter(pk=login.pk).exists() and not Developer.objects.exists()
+
+
+def test_who_is_being_erased_is_not_let_in_again(admin_client: Client, developer: Developer) -> None:
+    delete(admin_client, developer)
+    assert 'name="_save"' not in admin_client.get(page(developer.user)).content.decode()
+    assert admin_client.post(page(developer.user), {"is_active": "on"}).status_code == 403
+    assert admin_client.post(page(developer.user, "delete"), {"post": "yes"}).status_code == 403
+    assert not User.objects.get(pk=developer.user_id).is_active and Job.objects.count() == 1
+
+
+def test_logins_with_little_are_gone_at_once(admin_client: Client) -> None:
+    member = MemberFactory.create()
+    nobody = User.objects.create(username="nobody")
+    boss = MemberFactory.create(user__username="boss", user__is_staff=True)
+    for login in (member.user, nobody, boss.user):
+        assert "deleted successfully" in delete(admin_client, login)
+    assert not Developer.objects.exists() and list(User.objects.values_list("username", flat=True)) == ["admin"]

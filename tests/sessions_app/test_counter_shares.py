@@ -173,3 +173,15 @@ def test_by_two_quotas_on_one_counter_it_is_as_full_as_by_the_smaller(acme):
 def test_the_fullest_of_nothing_asks_no_database(django_assert_num_queries):
     with django_assert_num_queries(0):
         assert fullness.fullness_of({}) == {}
+
+
+def test_a_counter_stays_as_full_when_the_key_that_was_seen_last_is_deleted(acme):
+    (one, first), (two, second) = make(acme, "one", team="red"), make(acme, "two", team="red")
+    request(first, 4)
+    request(second, 4)
+    copy_all()
+    CounterShare.objects.filter(key=one).update(seen_at=timezone.now() - timedelta(hours=3))
+    keys.delete_key(two)
+    request(first)
+    copy_counters()
+    assert near() == [("one", 90, True)] and {alias for alias, _ in shares()} == {"one"}

@@ -266,3 +266,14 @@ def test_confined_staff_see_what_was_asked_of_their_organisations(client: Client
     unbound = what_if_jobs.start(policy, question(policy), Actor.person("confined"))
     assert client.get(page).status_code == 200
     assert client.get(f"{PAGES}jobs/{unbound.pk}/").status_code == 404, "asked before the confinement"
+
+
+def test_who_asks_again_and_again_waits_for_the_answers(admin_client: Client, rest: Any, none_at_once: None) -> None:
+    """All jobs share the workers: a token that may only read must not fill them."""
+    policy_named("p", "a", quota_max=100, **DAILY)
+    key_with("p")
+    answers = [rest.ask("POST", "/policies/p/preview", {"quota_max": 5}) for _ in range(what_if_jobs.MOST_OPEN + 1)]
+    assert [answer.status_code for answer in answers] == [202] * what_if_jobs.MOST_OPEN + [429]
+    assert answers[-1].headers["Retry-After"] and "Wait for one" in answers[-1].json()["detail"]
+    jobs.work(Job.objects.latest("pk").pk)
+    assert rest.ask("POST", "/policies/p/preview", {"quota_max": 5}).status_code == 202

@@ -269,7 +269,12 @@ def test_answers_without_a_body_keep_the_connection_usable(site, path, status):
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("no-content-but-a-body", 204), ("no-content-but-a-late-body", 204), ("not-modified-but-a-body", 304)],
+    [
+        ("no-content-but-a-body", 204),
+        ("no-content-but-a-late-body", 204),
+        ("no-content-in-pieces-but-a-body", 204),
+        ("not-modified-but-a-body", 304),
+    ],
 )
 def test_a_body_that_must_not_be_is_dropped_and_disturbs_no_other_request(site, path, status):
     """Rule 2.5: whatever the upstream answers. The next request gets its own answer, not the rest of this one's."""
@@ -278,6 +283,16 @@ def test_a_body_that_must_not_be_is_dropped_and_disturbs_no_other_request(site, 
         assert (response.status, body, response.headers["etag"]) == (status, b"", "x")
         site.seen.release.set()
         assert site.ask("GET", "/a/x")[0].status == 200
+
+
+def test_a_body_after_an_answer_to_head_is_nobodys_answer(site):
+    """Not even if it looks like one, and comes when the connection could serve somebody else."""
+    for _ in range(5):
+        site.seen.release.clear()
+        response, body = site.ask("HEAD", "/a/an-answer-as-the-body")
+        assert (response.status, body, response.headers["etag"]) == (200, b"", "x")
+        site.seen.release.set()
+        assert site.echo("/a/x")["target"].endswith("/x")
 
 
 def test_a_body_after_an_answer_to_head_is_dropped(site):

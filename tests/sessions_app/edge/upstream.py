@@ -4,6 +4,7 @@ import json
 import socket
 import socketserver
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +100,18 @@ class Handler(socketserver.StreamRequestHandler):
         self._send("HTTP/1.1 204 No Content", "ETag: x", "Content-Length: 5")
         self.server.seen.release.wait(PATIENCE_SECONDS)
         self.wfile.write(b"hello")
+
+    def do_no_content_in_pieces_but_a_body(self, method: str, target: str, headers: list[tuple[str, str]]) -> Any:
+        for piece in (b"HTTP/1.", b"1 204 No Content\r\nETag: x\r\n", b"Content-Length: 5\r\n\r\nhel", b"lo"):
+            self.wfile.write(piece)
+            self.wfile.flush()
+            time.sleep(0.02)  # for a packet of its own
+
+    def do_an_answer_as_the_body(self, method: str, target: str, headers: list[tuple[str, str]]) -> Any:
+        """To HEAD, when its head was read long since."""
+        self._send("HTTP/1.1 200 OK", "ETag: x", "Content-Length: 42")
+        self.server.seen.release.wait(PATIENCE_SECONDS)
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 
     def do_not_modified_but_a_body(self, method: str, target: str, headers: list[tuple[str, str]]) -> Any:
         self._send("HTTP/1.1 304 Not Modified", "ETag: x", "Content-Length: 5", body=b"hello")
