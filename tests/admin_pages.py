@@ -1,8 +1,10 @@
 """Posting admin forms in tests as a browser would: every field as the page shows it, except what the test changes."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from django.forms import BaseForm, MultiWidget
+from django.db.models import Model
+from django.forms import BaseForm, ModelChoiceField, MultiWidget
 from django.http import HttpResponse
 from django.test import Client
 
@@ -57,3 +59,13 @@ def errors_of(response: HttpResponse) -> dict[str, str]:
         if form.is_bound
         for name, found in form.errors.items()
     }
+
+
+def choices(response: Any) -> Iterator[tuple[str, Model]]:
+    """(name of the field, row) of all rows that the forms of a page take."""
+    forms = [response.context["adminform"].form]
+    forms += [each.formset.empty_form for each in response.context["inline_admin_formsets"]]
+    for form in forms:
+        for name, field in form.fields.items():
+            if isinstance(field, ModelChoiceField) and not field.widget.is_hidden:
+                yield from ((name, row) for row in field.queryset)
