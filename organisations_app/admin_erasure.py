@@ -32,8 +32,13 @@ class ErasingAdmin(JobPages):
         if not isinstance(obj, Model) or not self.erase_act:
             return False
         if not hasattr(obj, "_waits_to_be_erased"):  # asked for several times on a page
-            obj._waits_to_be_erased = is_being_erased(self.erase_act, obj.pk)  # type: ignore[attr-defined]
+            row = self.erased_row(obj)
+            obj._waits_to_be_erased = row is not None and is_being_erased(self.erase_act, row.pk)  # type: ignore[attr-defined]
         return bool(obj._waits_to_be_erased)  # type: ignore[attr-defined]
+
+    def erased_row(self, obj: Any) -> Any:
+        """What the jobs erase when this is deleted; None if there is nothing of the kind."""
+        return obj
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return not self.waits_to_be_erased(obj) and bool(super().has_delete_permission(request, obj))

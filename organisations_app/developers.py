@@ -69,6 +69,19 @@ def delete_developer(developer: Developer, by: Actor, reason: str = "") -> Job |
     return erasure.erase_later(ERASE, developer, by, reason, login=developer.user_id)
 
 
+@transaction.atomic
+def delete_login(user: User, by: Actor, reason: str = "") -> Job | None:
+    """Deletes a login with the developer that it is of, if any; answers as delete_developer. Of a member of staff the
+    powers go first: nothing of it works any more, also while a job is at it.
+    """
+    User.objects.filter(pk=user.pk).update(is_staff=False, is_superuser=False)
+    developer = Developer.objects.filter(user=user.pk).first()
+    if developer is not None:
+        return delete_developer(developer, by, reason)
+    _delete_login(user.pk)
+    return None
+
+
 def register_erasure() -> None:
     erasure.register(ERASE, "Developer deleted", Developer, _finish)
 

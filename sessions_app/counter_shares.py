@@ -5,7 +5,7 @@ Noted with the first requests of each hour, when usage by the hour gets its rows
 changed is noted anew in the next hour that it is used in.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -13,7 +13,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from sessions_app import grants, usage
 from sessions_app.models import CounterShare, Key, UsageSnapshot
 from sessions_app.queries import with_patterns
-from sessions_app.terms import HOLDER, Holder, holders_of
+from sessions_app.terms import HOLDER, holders_of
 
 ROWS_PER_STATEMENT = 500
 
@@ -29,7 +29,8 @@ def note(key_ids: Collection[str], seen_at: datetime) -> set[str]:
             organisation_id=holder.key.organisation_id, key=holder.key, counter=counter, seen_at=seen_at
         )
         for holder in holders_of(list(patterned)).values()
-        for counter in _shared_counters(holder)
+        if grants.custom_subject(holder) is not None
+        for counter in usage.quota_counters(holder)
     }
     CounterShare.objects.filter(pk__in=[row.pk for name, row in stored.items() if name not in shares]).delete()
     CounterShare.objects.bulk_create(
@@ -40,13 +41,6 @@ def note(key_ids: Collection[str], seen_at: datetime) -> set[str]:
         update_fields=["seen_at"],
     )
     return {counter for key_id, counter in shares if (key_id, counter) not in stored}
-
-
-def _shared_counters(holder: Holder) -> Iterable[str]:
-    """Of a key without a custom subject: none."""
-    if grants.custom_subject(holder) is None:
-        return ()
-    return {grants.key_counter(holder, source) for source, _ in usage.quota_sources(holder)}
 
 
 def with_newest(counters: QuerySet[UsageSnapshot]) -> QuerySet[UsageSnapshot]:

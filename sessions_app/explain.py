@@ -206,14 +206,10 @@ def sharing_of(key: Key, most_examined: int = MOST_EXAMINED) -> Sharing | None:
     subject = grants.custom_subject(holder)
     if subject is None:
         return None
-    ours = _quota_counters(holder)
-    found = _sharers(holder, lambda other: not ours.isdisjoint(_quota_counters(other)), most_examined)
+    ours = usage.quota_counters(holder)
+    found = _sharers(holder, lambda other: not ours.isdisjoint(usage.quota_counters(other)), most_examined)
     keys = Key.objects.select_related("application").filter(pk__in=found.key_ids).order_by("alias", "pk")
     return Sharing(subject, tuple(keys), found.complete)
-
-
-def _quota_counters(holder: Holder) -> set[str]:
-    return {grants.key_counter(holder, source) for source, _ in usage.quota_sources(holder)}
 
 
 def sharers(holder: Holder, counter: str, api_id: str) -> Sharers:

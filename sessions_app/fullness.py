@@ -5,7 +5,7 @@ As exact as a snapshot: some seconds old, and by the quota that was in force whe
 keys share (section 5) is as full as it is by the quota of the sharer that was seen last.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from sessions_app import counter_shares, usage
 from sessions_app.engine import names
 from sessions_app.engine.types import QuotaLimit, Snapshot
 from sessions_app.models import CounterShare, Key, UsageSnapshot
-from sessions_app.terms import HOLDER, Holder, holders_of
+from sessions_app.terms import HOLDER, holders_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,11 @@ def fullness_of(held: Mapping[str, Snapshot]) -> dict[str, Fullness]:
         return {}
     holders = holders_of(list(Key.objects.select_related(HOLDER).filter(pk__in=wanted)))
     full: dict[str, Fullness] = {}
-    for limit in (limit for holder in holders.values() for limit in _limits(holder) if limit.counter in held):
+    for limit in (limit for holder in holders.values() for limit in usage.limits_of(holder) if limit.counter in held):
         known, found = full.get(limit.counter), _fullness(held[limit.counter], limit)
         if known is None or found.percent > known.percent:  # of two quotas on one counter (rule 5.5)
             full[limit.counter] = found
     return full
-
-
-def _limits(holder: Holder) -> Iterable[QuotaLimit]:
-    return (usage.quota_of(holder, source) for source, _ in usage.quota_sources(holder))
 
 
 def _fullness(counter: Snapshot, limit: QuotaLimit) -> Fullness:

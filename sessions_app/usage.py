@@ -88,10 +88,7 @@ def quota_limits(key: Key) -> dict[QuotaLimit, tuple[str, ...]]:
 def quota_limits_of(keys: Iterable[Key]) -> dict[str, dict[QuotaLimit, tuple[str, ...]]]:
     """As quota_limits, of several keys by their ids."""
     holders = read_holders([(key.organisation_id, key.pk) for key in keys])
-    return {
-        key_id: {quota_of(holder, source): api_ids for source, api_ids in quota_sources(holder)}
-        for key_id, holder in holders.items()
-    }
+    return {key_id: limits_of(holder) for key_id, holder in holders.items()}
 
 
 def organisation_limits(organisation: Organisation) -> list[QuotaLimit]:
@@ -154,6 +151,16 @@ def quota_sources(holder: Holder) -> list[tuple[Source, tuple[str, ...]]]:
 def _numbers(source: Source) -> QuotaNumbers:
     limits = source.limits
     return limits.quota_max, limits.quota_renewal_rate, limits.quota_period, limits.quota_anchor_day
+
+
+def limits_of(holder: Holder) -> dict[QuotaLimit, tuple[str, ...]]:
+    """As quota_limits, of a holder."""
+    return {quota_of(holder, source): api_ids for source, api_ids in quota_sources(holder)}
+
+
+def quota_counters(holder: Holder) -> set[str]:
+    """The names of the quota counters that the key uses."""
+    return {grants.key_counter(holder, source) for source, _ in quota_sources(holder)}
 
 
 def quota_of(holder: Holder, source: Source) -> QuotaLimit:

@@ -22,7 +22,6 @@ from organisations_app.admin_erasure import ErasingAdmin
 from organisations_app.admin_lists import PagedAdmin
 from organisations_app.admin_permissions import TickedPermissions, completed_permissions, in_words
 from organisations_app.admin_tenancy import ConfinedChoices, is_confined
-from organisations_app.erasure import is_being_erased
 from organisations_app.models import Job, StaffConfinement
 
 CONFINED_TEXT = "This login sees only these organisations and what belongs to them; with none chosen, nothing."
@@ -58,6 +57,7 @@ class UserAdmin(ErasingAdmin, PagedAdmin, TickedPermissions, DjangoUserAdmin, Au
     """
 
     tenancy = ("developer__organisation",)
+    erase_act = developers.ERASE
     form = LoginForm
     filter_horizontal = ("groups",)
     add_form = UserCreationForm
@@ -92,22 +92,14 @@ class UserAdmin(ErasingAdmin, PagedAdmin, TickedPermissions, DjangoUserAdmin, Au
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return _may_touch(request, obj) and bool(super().has_delete_permission(request, obj))
 
-    def waits_to_be_erased(self, obj: Any) -> bool:
-        """With its developer."""
-        if super().waits_to_be_erased(obj):
-            return True
-        developer = getattr(obj, "developer", None)
-        return developer is not None and is_being_erased(developers.ERASE, developer.pk)
+    def erased_row(self, obj: Any) -> Any:
+        return getattr(obj, "developer", None)
 
     def page_of_job(self, job: Job) -> str:
         return reverse("admin:organisations_app_developer_job", args=[job.pk])
 
     def remove(self, request: HttpRequest, obj: User) -> Job | None:
-        developer = getattr(obj, "developer", None)
-        job = developers.delete_developer(developer, actor_of(request), reason_of(request)) if developer else None
-        if job is None:
-            User.objects.filter(pk=obj.pk).delete()  # of a developer who is no staff it is gone
-        return job
+        return developers.delete_login(obj, actor_of(request), reason_of(request))
 
     def audit_document(self, obj: Any) -> Mapping[str, Any]:
         confinement = StaffConfinement.objects.filter(user=obj).first()

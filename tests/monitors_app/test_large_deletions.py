@@ -210,3 +210,15 @@ def test_logins_with_little_are_gone_at_once(admin_client: Client) -> None:
     for login in (member.user, nobody, boss.user):
         assert "deleted successfully" in delete(admin_client, login)
     assert not Developer.objects.exists() and list(User.objects.values_list("username", flat=True)) == ["admin"]
+
+
+def test_a_member_of_staff_loses_the_powers_at_once_and_the_login_in_the_end(
+    admin_client: Client, developer: Developer
+) -> None:
+    User.objects.filter(pk=developer.user_id).update(is_staff=True, is_superuser=True)
+    html = delete(admin_client, developer.user)
+    login = User.objects.get(pk=developer.user_id)
+    assert "nothing of it works any more" in html
+    assert (login.is_active, login.is_staff, login.is_superuser) == (False, False, False)
+    lots(Job.objects.get())
+    assert not User.objects.filter(pk=login.pk).exists() and not Developer.objects.exists()
