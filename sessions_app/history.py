@@ -59,7 +59,7 @@ def save_snapshots(taken: TakenSnapshots) -> None:
         unique_fields=["counter"],
         update_fields=["used", "period_start_ms", "fired", "taken_at", "key_id", "percent", "ends_at"],
     )
-    fill([row.counter for row in rows if names.is_shared(row.counter) and row.used and not row.percent])
+    fill([row.counter for row in rows if names.is_shared(row.counter) and row.counter not in full])
 
 
 def copy_hours(store: Store, bucket: int) -> int:

@@ -185,3 +185,16 @@ def test_a_counter_stays_as_full_when_the_key_that_was_seen_last_is_deleted(acme
     request(first)
     copy_counters()
     assert near() == [("one", 90, True)] and {alias for alias, _ in shares()} == {"one"}
+
+
+def test_a_counter_that_is_hardly_used_is_asked_for_once(acme, monkeypatch):
+    """Less than a percent is known, too."""
+    Policy.objects.update(quota_max=1_000)
+    _, token = make(acme, "one", team="red")
+    request(token)
+    copy_all()
+    request(token)
+    asked: list[Any] = []
+    monkeypatch.setattr(fullness, "fullness_of", asked.append)  # of what was not known when it was saved
+    copy_counters()
+    assert UsageSnapshot.objects.get().used == 2 and asked == []
